@@ -1,0 +1,21 @@
+"""kMaX-DeepLab (k-means Mask Transformer, ECCV 2022) on Detectron2.
+
+The public names below are imported when first asked for, so that the core can be used without
+Detectron2.
+"""
+
+from importlib import import_module
+
+_PUBLIC = {
+    "add_kmax_deeplab_config": "kmax_deeplab.d2.config",
+    "KMaXCheckpointer": "kmax_deeplab.d2.checkpointer",
+    "Trainer": "kmax_deeplab.d2.trainer",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)

@@ -1,0 +1,8 @@
+"""The edge: the only room that knows Detectron2. Importing it registers everything by its name."""
+
+from kmax_deeplab.d2 import backbones, heads, meta_arch
+from kmax_deeplab.d2.benchmarks import register_benchmarks
+
+__all__ = ["backbones", "heads", "meta_arch"]
+
+register_benchmarks()

@@ -1,0 +1,231 @@
+"""Panoptic datasets in Detectron2's catalogs, described by a JSON and two folders.
+
+What enters: a name, the images' folder, the COCO-panoptic JSON and its PNGs' folder, or a config
+that lists such datasets in DATASETS.PANOPTIC. What leaves: entries of `DatasetCatalog` and
+`MetadataCatalog`. Nothing is read before someone asks for the records or the categories.
+"""
+
+import json as json_format
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
+
+from kmax_deeplab.data.categories import Categories
+
+logger = logging.getLogger(__name__)
+
+ENTRY_KEYS = ("name", "images", "json", "pngs")
+REMEDY = "create it (datasets/README.md) or correct the dataset's entry in DATASETS.PANOPTIC"
+
+
+class PanopticMetadata(Metadata):
+    """Metadata of a panoptic dataset; what follows from its categories is read when asked for."""
+
+    CATEGORY_KEYS = frozenset(
+        {"categories"}
+        | {f"{kind}_{what}" for kind in ("thing", "stuff") for what in ("classes", "colors")}
+        | {f"{kind}_dataset_id_to_contiguous_id" for kind in ("thing", "stuff")}
+    )
+
+    def __getattr__(self, key: str) -> object:
+        if key not in self.CATEGORY_KEYS:
+            return super().__getattr__(key)
+        content = read_panoptic_json(self.panoptic_json, self.name)
+        self.describe(Categories.from_json(content["categories"]))
+        return self.__dict__[key]
+
+    def describe(self, categories: Categories) -> None:
+        """Stores the categories, and Detectron2's view of them.
+
+        As for Detectron2's own panoptic datasets, things and stuff share the contiguous indices,
+        and both lists of names and of colours hold all classes.
+        """
+        indices = list(categories.contiguous.items())
+        names, colors = list(categories.names), [list(color) for color in categories.colors]
+        self.__dict__.update(
+            categories=categories,
+            thing_classes=names,
+            stuff_classes=names,
+            thing_colors=colors,
+            stuff_colors=colors,
+            thing_dataset_id_to_contiguous_id={i: c for i, c in indices if categories.is_thing[c]},
+            stuff_dataset_id_to_contiguous_id={
+                i: c for i, c in indices if not categories.is_thing[c]
+            },
+        )
+
+
+def register_panoptic(name: str, images: str, json: str, pngs: str) -> None:
+    """Registers a panoptic dataset under a name; the same registration twice is harmless.
+
+    Args:
+        name: name for DATASETS.TRAIN and DATASETS.TEST.
+        images: folder below which the JSON's images lie.
+        json: COCO-panoptic JSON.
+        pngs: folder below which the JSON's panoptic PNGs lie.
+
+    Raises:
+        ValueError: the name belongs to another dataset already.
+    """
+    images, json, pngs = (str(Path(path).expanduser()) for path in (images, json, pngs))
+    places = {"image_root": images, "panoptic_json": json, "panoptic_root": pngs}
+    if name in DatasetCatalog:
+        registered = MetadataCatalog.get(name)
+        before = {key: registered.get(key) for key in places}
+        if before != places:
+            raise ValueError(
+                f"dataset {name!r} is registered already with {before}, not {places}: "
+                "choose another name in DATASETS.PANOPTIC"
+            )
+        return
+    MetadataCatalog[name] = PanopticMetadata(
+        name=name,
+        evaluator_type="coco_panoptic_seg",
+        ignore_label=255,
+        label_divisor=1000,
+        **places,
+    )
+    DatasetCatalog.register(name, partial(load_panoptic, name, images, json, pngs))
+
+
+def register_from_config(cfg: CfgNode) -> None:
+    """Registers every dataset that DATASETS.PANOPTIC lists.
+
+    Raises:
+        ValueError: an entry does not consist of name, images, json and pngs.
+    """
+    for entry in cfg.DATASETS.PANOPTIC:
+        if not isinstance(entry, Mapping) or set(entry) != set(ENTRY_KEYS):
+            raise ValueError(
+                f"DATASETS.PANOPTIC: {entry!r} must be a mapping with the keys {list(ENTRY_KEYS)}"
+            )
+        register_panoptic(**entry)
+
+
+def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
+    """Compares MODEL.SEM_SEG_HEAD.NUM_CLASSES with the categories of the datasets in use.
+
+    Args:
+        cfg: the config.
+        names: registered datasets; those that were registered elsewhere are not looked at.
+
+    Raises:
+        ValueError: the numbers differ, or two datasets number their categories differently.
+    """
+    found = {name: MetadataCatalog.get(name).get("categories") for name in names}
+    described = {name: categories for name, categories in found.items() if categories}
+    configured = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    for name, categories in described.items():
+        if len(categories) != configured:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {configured}, but dataset {name!r} has "
+                f"{len(categories)} categories: set it to {len(categories)}"
+            )
+    if len({categories.ids for categories in described.values()}) > 1:
+        raise ValueError(
+            f"datasets {list(described)} list different category ids, or in another order: "
+            "their JSONs need the same list of categories"
+        )
+
+
+def read_panoptic_json(path: str, name: str) -> dict:
+    """Reads a COCO-panoptic JSON.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no JSON, or lacks images, annotations or categories.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: the JSON of dataset {name!r} does not exist; {REMEDY}")
+    try:
+        content = json_format.loads(Path(path).read_text())
+    except json_format.JSONDecodeError as error:
+        raise ValueError(
+            f"{path}: not a JSON file ({error}); download or write it again"
+        ) from error
+    if missing := {"images", "annotations", "categories"} - set(content):
+        raise ValueError(f"{path}: lacks {sorted(missing)}; is it a COCO-panoptic JSON?")
+    return content
+
+
+def load_panoptic(name: str, images: str, json: str, pngs: str) -> list[dict]:
+    """Reads the records of a dataset in the form of Detectron2's panoptic datasets.
+
+    Returns:
+        One record per annotated image: "file_name", "pan_seg_file_name", "image_id", "height" and
+        "width" where the JSON has them, and "segments_info" with contiguous "category_id".
+
+    Raises:
+        FileNotFoundError: the JSON or a folder is missing.
+        ValueError: the JSON contradicts itself or describes no annotated image.
+    """
+    for what, folder in (("images", images), ("panoptic PNGs", pngs)):
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(
+                f"{folder}: the folder of the {what} of dataset {name!r} does not exist; {REMEDY}"
+            )
+    content = read_panoptic_json(json, name)
+    try:
+        categories = Categories.from_json(content["categories"])
+        MetadataCatalog.get(name).describe(categories)
+        return [
+            {
+                **{key: image[key] for key in ("height", "width") if key in image},
+                "file_name": str(Path(images, image["file_name"])),
+                "pan_seg_file_name": str(Path(pngs, annotation["file_name"])),
+                "image_id": image["id"],
+                "segments_info": describe_segments(annotation, categories),
+            }
+            for image, annotation in pair_annotations(content, name)
+        ]
+    except ValueError as error:
+        raise ValueError(f"{json}: {error}") from error
+
+
+def pair_annotations(content: Mapping, name: str) -> list[tuple[dict, dict]]:
+    """Pairs the images of a COCO-panoptic JSON with their annotations; logs how many have none.
+
+    Raises:
+        ValueError: an annotation belongs to no listed image, or nothing is annotated.
+    """
+    annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
+    listed = [image["id"] for image in content["images"]]
+    if strangers := list(annotations.keys() - set(listed)):
+        raise ValueError(f"annotates images that it does not list, e.g. {strangers[:5]}")
+    if not annotations:
+        raise ValueError(f"dataset {name!r} has no annotated image")
+    if bare := [image_id for image_id in listed if image_id not in annotations]:
+        logger.warning(
+            "dataset %r: left out %d of %d images, which have no annotation, e.g. %s",
+            *(name, len(bare), len(listed), bare[:5]),
+        )
+    return [
+        (image, annotations[image["id"]])
+        for image in content["images"]
+        if image["id"] in annotations
+    ]
+
+
+def describe_segments(annotation: Mapping, categories: Categories) -> list[dict]:
+    """Replaces category ids of an image's segments by contiguous classes and adds "isthing".
+
+    Raises:
+        ValueError: a segment has a category that the dataset does not list.
+    """
+    segments = annotation["segments_info"]
+    used = {segment["category_id"] for segment in segments}
+    if unknown := sorted(used - categories.contiguous.keys()):
+        raise ValueError(
+            f"image {annotation['image_id']!r} has segments of the categories {unknown}; "
+            f"listed are {list(categories.ids)}"
+        )
+    classes = [categories.contiguous[segment["category_id"]] for segment in segments]
+    return [
+        {**segment, "category_id": index, "isthing": categories.is_thing[index]}
+        for segment, index in zip(segments, classes, strict=True)
+    ]

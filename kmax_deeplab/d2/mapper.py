@@ -1,0 +1,224 @@
+"""From a catalog record to a sample for the model; every panoptic dataset goes this way.
+
+What enters: a record of a panoptic dataset and, for repeatable samples, a seed. What leaves: the
+model's input dict with image, real-pixel flags and stride-4 targets (section "Data").
+"""
+
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper
+from detectron2.data import transforms as T
+from detectron2.projects.point_rend import ColorAugSSDTransform
+
+from kmax_deeplab.d2.labelled_files import UnreadableImageError, read_labelled
+from kmax_deeplab.data.copy_paste import copy_paste
+from kmax_deeplab.data.labelled_image import LabelledImage, tidy
+from kmax_deeplab.data.panoptic_format import decode_ids, encode_ids
+from kmax_deeplab.data.targets import has_enough_labels, make_targets
+from kmax_deeplab.structures import VOID, Targets
+
+logger = logging.getLogger(__name__)
+
+MAX_DRAWS = 50
+"""Pairs of images drawn for one sample before the dataset is called unusable."""
+
+
+class TrainMapper:
+    """Makes training samples by scale jitter, colour jitter, crop, flip and panoptic copy-paste.
+
+    Args:
+        records: all records of the training set; second images are chosen among them.
+        name: what to call the dataset in messages.
+        image_size: (H, W) of the samples in pixels.
+        scale_range: least and greatest scale relative to fitting inside `image_size`.
+        flip: "horizontal", "vertical" or "none".
+        image_format: "RGB" or "BGR".
+
+    Raises:
+        ValueError: no record has a labelled segment.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Mapping],
+        name: str,
+        *,
+        image_size: tuple[int, int],
+        scale_range: tuple[float, float],
+        flip: str = "horizontal",
+        image_format: str = "RGB",
+    ):
+        report_unlabelled(records, name)
+        self.records = records
+        self.name = name
+        self.image_size = image_size
+        self.image_format = image_format
+        donor_range = tuple(scale / 2 for scale in scale_range)
+        self.main_augmentations = augmentations(image_size, scale_range, flip, image_format)
+        self.donor_augmentations = augmentations(image_size, donor_range, flip, image_format)
+        self.unreadable_files = set()
+
+    def __call__(self, record: Mapping, seed: int | None = None) -> dict:
+        """Draws a sample around a record.
+
+        Args:
+            record: the main image.
+            seed: decides every random choice; drawn from numpy's global state if None.
+
+        Returns:
+            "image" (3, H, W) uint8, "is_real_pixels" (H, W) bool, "targets", "height", "width",
+            "file_name" and "image_id"; the last two are the main image's.
+
+        Raises:
+            FileNotFoundError: an image file is missing.
+            ValueError: an image, its PNG and its record contradict each other.
+            RuntimeError: draw after draw, files are damaged or hardly anything is labelled.
+        """
+        seed = np.random.randint(2**31) if seed is None else seed
+        with seeded(seed):
+            return self.draw(record, np.random.default_rng(seed))
+
+    def draw(self, record: Mapping, rng: np.random.Generator) -> dict:
+        """Redraws both images until they can be read and enough is labelled."""
+        for _ in range(MAX_DRAWS):
+            donor_record = self.records[rng.integers(len(self.records))]
+            try:
+                main = self.load(record, self.main_augmentations)
+                donor = self.load(donor_record, self.donor_augmentations)
+            except UnreadableImageError as error:
+                self.report_unreadable(error)
+            else:
+                labelled = copy_paste(main, donor, rng)
+                targets = make_targets(labelled)
+                if has_enough_labels(targets):
+                    return input_dict(record, labelled, targets)
+            record = self.records[rng.integers(len(self.records))]
+        raise RuntimeError(
+            f"{self.name}: no usable sample in {MAX_DRAWS} draws; damaged files met so far: "
+            f"{sorted(self.unreadable_files) or 'none'}. In the other draws hardly anything was "
+            "labelled: check the PNGs, INPUT.MIN_SCALE and INPUT.MAX_SCALE"
+        )
+
+    def load(self, record: Mapping, augmentation: T.AugmentationList) -> LabelledImage:
+        """Reads an image with its labels, augments both and pads them to the sample's size."""
+        return augment(read_labelled(record, self.image_format), augmentation).padded(
+            *self.image_size
+        )
+
+    def report_unreadable(self, error: UnreadableImageError) -> None:
+        """Counts a damaged file and warns about it, once."""
+        if error.filename not in self.unreadable_files:
+            self.unreadable_files.add(error.filename)
+            logger.warning(
+                "%s: skipped damaged file %s (%s); %d so far in this process",
+                *(self.name, error.filename, error.strerror, len(self.unreadable_files)),
+            )
+
+
+class EvaluationMapper(DatasetMapper):
+    """Detectron2's mapper for `is_train=False`, which also names the file that it cannot read."""
+
+    def __call__(self, dataset_dict: Mapping) -> dict:
+        """Reads and resizes an image.
+
+        Raises:
+            UnreadableImageError: the file is damaged; without it the score would be of other data.
+        """
+        try:
+            return super().__call__(dataset_dict)
+        except FileNotFoundError:
+            raise  # names the file itself
+        except (OSError, SyntaxError) as error:
+            raise UnreadableImageError(0, str(error), dataset_dict["file_name"]) from error
+
+
+def build_train_mapper(cfg: CfgNode, records: Sequence[Mapping]) -> TrainMapper:
+    """Builds the mapper that INPUT.* describes for the records of all datasets to train on."""
+    return TrainMapper(
+        records,
+        " + ".join(cfg.DATASETS.TRAIN),
+        image_size=tuple(cfg.INPUT.IMAGE_SIZE),
+        scale_range=(cfg.INPUT.MIN_SCALE, cfg.INPUT.MAX_SCALE),
+        flip=cfg.INPUT.RANDOM_FLIP,
+        image_format=cfg.INPUT.FORMAT,
+    )
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds the global generators, which Detectron2's augmentations use, and restores them."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def report_unlabelled(records: Sequence[Mapping], name: str) -> None:
+    """Logs how many records have no label beside crowds; they only serve to paste on.
+
+    Raises:
+        ValueError: none has a label.
+    """
+    bare = [
+        record["file_name"]
+        for record in records
+        if all(segment.get("iscrowd", 0) for segment in record["segments_info"])
+    ]
+    if len(bare) == len(records):
+        raise ValueError(f"{name}: none of the {len(records)} images has a labelled segment")
+    if bare:
+        logger.warning(
+            "%s: %d of %d images have no labelled segment, e.g. %s; a sample of one is drawn anew "
+            "unless enough is pasted on it",
+            *(name, len(bare), len(records), bare[0]),
+        )
+
+
+def augmentations(
+    image_size: tuple[int, int], scale_range: tuple[float, float], flip: str, image_format: str
+) -> T.AugmentationList:
+    """Lists Detectron2's augmentations in their order."""
+    steps = [
+        T.ResizeScale(*scale_range, *image_size),
+        # The jitter treats pixels one by one: after the crop it gives the same and costs less.
+        T.RandomCrop("absolute", image_size),
+        ColorAugSSDTransform(img_format=image_format),
+    ]
+    if flip != "none":
+        steps.append(T.RandomFlip(horizontal=flip == "horizontal", vertical=flip == "vertical"))
+    return T.AugmentationList(steps)
+
+
+def augment(labelled: LabelledImage, augmentation: T.AugmentationList) -> LabelledImage:
+    """Treats image and labels alike; segments that the crop leaves out are dropped."""
+    sample = T.AugInput(labelled.image)
+    transforms = augmentation(sample)
+    # As three uint8 channels the map is resized by PIL's rule, like the image it must stay on.
+    coded = transforms.apply_segmentation(encode_ids(labelled.segment_map - VOID))
+    segment_map, segments = tidy(decode_ids(coded) + VOID, labelled.segments)
+    is_real = np.ones(segment_map.shape, dtype=bool)
+    return LabelledImage(sample.image, segment_map, segments, is_real)
+
+
+def input_dict(record: Mapping, labelled: LabelledImage, targets: Targets) -> dict:
+    """Gathers what the model takes for training (see `TrainMapper.__call__`)."""
+    height, width = labelled.is_real.shape
+    return {
+        "image": torch.from_numpy(labelled.image.transpose(2, 0, 1).copy()),
+        "is_real_pixels": torch.from_numpy(labelled.is_real),
+        "targets": targets,
+        "height": height,
+        "width": width,
+        "file_name": record["file_name"],
+        "image_id": record["image_id"],
+    }

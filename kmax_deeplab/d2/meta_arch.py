@@ -1,0 +1,227 @@
+"""Meta-architecture `kMaXDeepLab`: Detectron2's input dicts in; losses or per-image results out."""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
+from detectron2.structures import BitMasks, Instances
+from torch import Tensor, nn
+
+from kmax_deeplab.losses.criterion import LossSettings, compute_losses
+from kmax_deeplab.postprocessing import Geometry, InstanceMasks, PostprocessedImage, postprocess
+from kmax_deeplab.structures import MergeThresholds, Prediction, Targets
+
+
+@META_ARCH_REGISTRY.register()
+class kMaXDeepLab(nn.Module):
+    """Backbone, head, and what lies between them and Detectron2's dicts.
+
+    Args:
+        backbone: image (B, 3, H, W) to {name: feature}.
+        head: features to `HeadOutput` (training) or a dict (evaluation).
+        criterion: (HeadOutput, list[Targets]) to {name: weighted loss}.
+        postprocess: (class_logits, mask_logits, geometry) to `PostprocessedImage`.
+        image_size: (height, width) that images are padded to, pixels.
+        pixel_mean: of the three channels, in [0, 255].
+        pixel_std: of the three channels.
+        channels_last: whether convolutions run in channels-last memory format.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        *,
+        criterion,
+        postprocess,
+        image_size: tuple[int, int],
+        pixel_mean: list[float],
+        pixel_std: list[float],
+        channels_last: bool = False,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.sem_seg_head = head
+        self.criterion = criterion
+        self.postprocess = postprocess
+        self.image_size = tuple(image_size)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+        self.to(memory_format=self.memory_format)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        backbone = build_backbone(cfg)
+        return {
+            "backbone": backbone,
+            "head": build_sem_seg_head(cfg, backbone.output_shape()),
+            "criterion": partial(compute_losses, settings=loss_settings(cfg)),
+            "postprocess": partial(postprocess, **_postprocess_settings(cfg)),
+            "image_size": cfg.INPUT.IMAGE_SIZE,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "channels_last": cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
+        """Computes the losses of a batch (training) or the results of its images (evaluation).
+
+        Args:
+            batched_inputs: each with "image" uint8 (3, h, w) RGB; in training also "targets" (or
+                "instances" and "sem_seg_gt" on the stride-4 grid) and "is_real_pixels" (H, W); in
+                evaluation optionally the output size "height", "width" in pixels.
+
+        Returns:
+            in training {name: weighted loss}; in evaluation a dict per image with "panoptic_seg",
+            "sem_seg", "instances" as configured, and "original_image" beside "panoptic_seg".
+        """
+        images = self.preprocess(batched_inputs)
+        features = self.backbone(images)
+        output = self.sem_seg_head(features)
+        if self.training:
+            return self.criterion(output, [self._targets(x) for x in batched_inputs])
+        pairs = zip(output["pred_logits"], output["pred_masks"], batched_inputs, strict=True)
+        padded = tuple(images.shape[-2:])
+        return [self._result(*pair, padded) for pair in pairs]
+
+    @torch.no_grad()
+    def predict_layers(self, batched_inputs: list[dict]) -> list[Prediction]:
+        """Returns every k-means layer's prediction and the final one, on the padded input."""
+        features = self.backbone(self.preprocess(batched_inputs))
+        return self.sem_seg_head.predict(features).predictions
+
+    def preprocess(self, batched_inputs: list[dict]) -> Tensor:
+        """Normalises images and pads them right and bottom with 0 to one size, (B, 3, H, W)."""
+        images = [x["image"].to(self.device, non_blocking=True) for x in batched_inputs]
+        height, width = self._padded_size([image.shape[-2:] for image in images])
+        batch = torch.zeros((len(images), 3, height, width), device=self.device)
+        for padded, image, x in zip(batch, images, batched_inputs, strict=True):
+            normalised = (image - self.pixel_mean) / self.pixel_std
+            if "is_real_pixels" in x:
+                normalised *= x["is_real_pixels"].to(self.device, non_blocking=True)
+            padded[:, : image.shape[-2], : image.shape[-1]] = normalised
+        return batch.contiguous(memory_format=self.memory_format)
+
+    def _padded_size(self, sizes: list[torch.Size]) -> list[int]:
+        """IMAGE_SIZE, or the next size of its kind (32k + 1 or 32k) where an image is larger."""
+        padded = []
+        for axis, side in enumerate(self.image_size):
+            largest = max(int(size[axis]) for size in sizes)
+            remainder = side % 32
+            padded.append(max(side, -(-(largest - remainder) // 32) * 32 + remainder))
+        return padded
+
+    def _targets(self, x: dict) -> Targets:
+        if "targets" in x:
+            return x["targets"].to(self.device)
+        instances = x["instances"]
+        masks = getattr(instances.gt_masks, "tensor", instances.gt_masks)
+        return Targets.from_masks(instances.gt_classes, masks, x["sem_seg_gt"]).to(self.device)
+
+    def _result(
+        self, class_logits: Tensor, mask_logits: Tensor, x: dict, padded: tuple[int, int]
+    ) -> dict:
+        image = x["image"]
+        size = (x.get("height", image.shape[-2]), x.get("width", image.shape[-1]))
+        geometry = Geometry(padded=padded, output=size)
+        return _to_detectron2(self.postprocess(class_logits, mask_logits, geometry), image)
+
+
+def _to_detectron2(result: PostprocessedImage, image: Tensor) -> dict:
+    """Dresses a result in Detectron2's dict; the image (3, h, w) comes along at the output size."""
+    out = {}
+    if result.panoptic is not None:
+        size = result.panoptic[0].shape
+        resized = F.interpolate(image[None].float(), size, mode="bilinear", align_corners=False)
+        out["panoptic_seg"] = result.panoptic
+        out["original_image"] = resized[0].round().byte().permute(1, 2, 0)
+    if result.semantic is not None:
+        out["sem_seg"] = result.semantic
+    if result.instances is not None:
+        out["instances"] = _to_instances(result.instances)
+    return out
+
+
+def _to_instances(found: InstanceMasks) -> Instances:
+    boxes = BitMasks(found.masks).get_bounding_boxes()
+    return Instances(
+        tuple(found.masks.shape[-2:]),
+        pred_masks=found.masks,
+        pred_boxes=boxes,
+        scores=found.scores,
+        pred_classes=found.classes,
+    )
+
+
+def loss_settings(cfg) -> LossSettings:
+    """Reads the criterion's settings from a config."""
+    node = cfg.MODEL.KMAX_DEEPLAB
+    return LossSettings(
+        class_weight=node.CLASS_WEIGHT,
+        mask_weight=node.MASK_WEIGHT,
+        dice_weight=node.DICE_WEIGHT,
+        insdis_weight=node.INSDIS_WEIGHT,
+        semantic_weight=node.AUX_SEMANTIC_WEIGHT,
+        no_object_weight=node.NO_OBJECT_WEIGHT,
+        deep_supervision=node.DEEP_SUPERVISION,
+        share_final_matching=node.SHARE_FINAL_MATCHING,
+        masking_void_pixel=node.MASKING_VOID_PIXEL,
+        insdis_samples=node.PIXEL_INSDIS_SAMPLE_K,
+        insdis_temperature=node.PIXEL_INSDIS_TEMPERATURE,
+        semantic_samples=node.AUX_SEMANTIC_SAMPLE_K,
+        semantic_temperature=node.AUX_SEMANTIC_TEMPERATURE,
+    )
+
+
+def _postprocess_settings(cfg) -> dict:
+    node = cfg.MODEL.KMAX_DEEPLAB.TEST
+    return {
+        "thresholds": MergeThresholds(
+            thing=node.CLASS_THRESHOLD_THING,
+            stuff=node.CLASS_THRESHOLD_STUFF,
+            pixel=node.PIXEL_CONFIDENCE_THRESHOLD,
+            overlap=node.OVERLAP_THRESHOLD,
+            class_power=node.REORDER_CLASS_WEIGHT,
+            mask_power=node.REORDER_MASK_WEIGHT,
+        ),
+        "is_thing": things_of(cfg),
+        "panoptic": node.PANOPTIC_ON,
+        "semantic": node.SEMANTIC_ON,
+        "instance": node.INSTANCE_ON,
+        "detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+    }
+
+
+def things_of(cfg) -> Tensor:
+    """Returns which contiguous classes are things, (K,) bool, from the first dataset that knows.
+
+    Raises:
+        ValueError: no dataset of the config is registered, or it has other classes.
+    """
+    num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    names = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
+    for name in names:
+        things = getattr(MetadataCatalog.get(name), "thing_dataset_id_to_contiguous_id", None)
+        if things is None:
+            continue
+        if max(things.values(), default=0) >= num_classes:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}, but dataset {name!r} has more"
+            )
+        is_thing = torch.zeros(num_classes, dtype=torch.bool)
+        is_thing[list(things.values())] = True
+        return is_thing
+    raise ValueError(
+        f"none of the datasets {names} says which classes are things; "
+        "register one (DATASETS.PANOPTIC) or name a registered one in DATASETS.TRAIN or TEST"
+    )

@@ -1,0 +1,229 @@
+"""Panoptic evaluator: predictions of one image after another enter, percentages and files leave.
+
+Each prediction is compared with the ground truth as it comes, on arrays, without files in between.
+"""
+
+import json
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from detectron2.data.catalog import Metadata
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from panopticapi.evaluation import PQStat
+from PIL import Image
+from tabulate import tabulate
+from torch import Tensor
+
+from kmax_deeplab.d2.datasets import read_panoptic_json
+from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.panoptic_format import (
+    png_folder,
+    read_ids,
+    write_ids,
+    write_predictions_json,
+)
+from kmax_deeplab.metrics.panoptic_quality import (
+    LabelledMap,
+    Quality,
+    compare,
+    per_category,
+    summarise,
+)
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = {"all": "", "things": "_th", "stuff": "_st"}
+"""What Detectron2 appends to "PQ", "SQ" and "RQ" for each group of categories."""
+
+
+class PanopticEvaluator(DatasetEvaluator):
+    """Panoptic quality of a registered dataset, equal to the official panopticapi's.
+
+    Args:
+        dataset_name: in the catalogs, with `panoptic_json` and `panoptic_root`.
+        output_dir: folder for panoptic_results.json, predictions and pictures; None writes nothing.
+        save_predictions: whether to write predictions.json and predictions/ in official format.
+        save_pictures: number of images of which pictures/ gets the painted prediction.
+        allow_missing: whether images of the dataset may remain without prediction.
+
+    Raises:
+        ValueError: files are asked for, but no folder is given.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        output_dir: str | None,
+        *,
+        save_predictions: bool = False,
+        save_pictures: int = 0,
+        allow_missing: bool = False,
+    ) -> None:
+        if output_dir is None and (save_predictions or save_pictures):
+            raise ValueError("save_predictions and save_pictures need an output_dir")
+        self._name, self._output = dataset_name, output_dir and Path(output_dir)
+        self._save_predictions, self._save_pictures = save_predictions, save_pictures
+        self._allow_missing = allow_missing
+        self._metadata = MetadataCatalog.get(dataset_name)
+        content = read_panoptic_json(self._metadata.panoptic_json, dataset_name)
+        self._categories = content["categories"]
+        self._truth = {entry["image_id"]: entry for entry in content["annotations"]}
+        self._dataset_ids = dataset_ids(self._metadata)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self._statistics, self._predictions = PQStat(), []
+        # Every rank sees its own images, so each draws its share of the pictures.
+        share = range(comm.get_rank(), self._save_pictures, comm.get_world_size())
+        self._pictures_left = len(share)
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Compares results with the ground truth and writes the files that were asked for.
+
+        Args:
+            inputs: each with "image_id".
+            outputs: each with "panoptic_seg", a (height, width) integer tensor and its segments
+                with contiguous categories; pictures also need "original_image".
+
+        Raises:
+            FileNotFoundError: a PNG of the ground truth is missing.
+            ValueError: an image is not of this dataset, or its prediction contradicts itself.
+        """
+        for given, output in zip(inputs, outputs, strict=True):
+            truth = self._truth_of(given["image_id"])
+            ids, segments = output["panoptic_seg"]
+            ids, converted = ids.cpu().numpy(), self._to_dataset(segments)
+            compare(
+                self._statistics,
+                LabelledMap(ids, converted),
+                LabelledMap(self._read_truth(truth), truth["segments_info"]),
+                {category["id"] for category in self._categories},
+                repr(given["image_id"]),
+            )
+            entry = {key: truth[key] for key in ("image_id", "file_name")}
+            self._predictions.append({**entry, "segments_info": converted})
+            if self._save_predictions:
+                write_ids(png_folder(self._predictions_json) / truth["file_name"], ids)
+            if self._pictures_left:
+                self._draw(truth["file_name"], output["original_image"], ids, segments)
+
+    def evaluate(self) -> OrderedDict:
+        """Adds up all ranks, logs a table and writes the files of the whole dataset.
+
+        Returns:
+            {"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", ..., "PQ-<category>", ...}} in percent on
+            the main process, an empty dict on the others.
+
+        Raises:
+            ValueError: images of the dataset have no prediction.
+        """
+        gathered = comm.gather((self._statistics, self._predictions))
+        if not comm.is_main_process():
+            return OrderedDict()
+        statistics, predictions = PQStat(), []
+        for rank_statistics, rank_predictions in gathered:
+            statistics += rank_statistics
+            predictions += rank_predictions
+        self._check_complete({entry["image_id"] for entry in predictions})
+        if self._save_predictions:
+            write_predictions_json(self._predictions_json, predictions, self._categories)
+        groups = summarise(statistics, self._categories)
+        classes = per_category(statistics, self._categories)
+        named = {entry["name"]: classes[entry["id"]] for entry in self._categories}
+        logger.info("Panoptic quality on %s:\n%s", self._name, format_table({**groups, **named}))
+        results = OrderedDict(panoptic_seg=_to_detectron2(groups, named))
+        if self._output:
+            self._output.mkdir(parents=True, exist_ok=True)
+            content = {"num_images": len(predictions), **_without_nan(results["panoptic_seg"])}
+            (self._output / "panoptic_results.json").write_text(json.dumps(content, indent=1))
+        return results
+
+    @property
+    def _predictions_json(self) -> Path:
+        return self._output / "predictions.json"
+
+    def _truth_of(self, image_id: int | str) -> dict:
+        if image_id not in self._truth:
+            raise ValueError(
+                f"image {image_id!r} is not annotated in {self._metadata.panoptic_json}, the "
+                f"ground truth of dataset {self._name!r}"
+            )
+        return self._truth[image_id]
+
+    def _read_truth(self, truth: Mapping) -> np.ndarray:
+        path = Path(self._metadata.panoptic_root, truth["file_name"])
+        try:
+            return read_ids(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{path} is missing, but {self._metadata.panoptic_json} lists it: restore it, or "
+                f"correct the folder of the PNGs of dataset {self._name!r}"
+            ) from error
+
+    def _to_dataset(self, segments: list[dict]) -> list[dict]:
+        return [
+            {"id": segment["id"], "category_id": self._dataset_ids[segment["category_id"]]}
+            for segment in segments
+        ]
+
+    def _draw(self, file_name: str, image: Tensor, ids: np.ndarray, segments: list[dict]) -> None:
+        # Drawing needs fonts and shapes that evaluation without pictures does not.
+        from kmax_deeplab.visualize.overlays import draw_panoptic
+
+        self._pictures_left -= 1
+        by_id = {category["id"]: category for category in self._categories}
+        ordered = [by_id[i] for _, i in sorted(self._dataset_ids.items())]
+        picture = draw_panoptic(image.cpu().numpy(), ids, segments, Categories.from_json(ordered))
+        path = self._output / "pictures" / file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+
+    def _check_complete(self, predicted: set) -> None:
+        missing = [image_id for image_id in self._truth if image_id not in predicted]
+        if missing and not self._allow_missing:
+            raise ValueError(
+                f"{len(missing)} of {len(self._truth)} images of {self._name!r} have no "
+                f"prediction, e.g. {missing[:5]}; pass allow_missing=True to evaluate a part"
+            )
+
+
+def dataset_ids(metadata: Metadata) -> dict[int, int]:
+    """Returns the dataset's category id of each contiguous class."""
+    stuff = metadata.stuff_dataset_id_to_contiguous_id
+    things = metadata.thing_dataset_id_to_contiguous_id
+    return {index: category_id for category_id, index in (stuff | things).items()}
+
+
+def format_table(rows: Mapping[str, Quality]) -> str:
+    """Lists qualities by name, in percent; "-" where no image has the category."""
+    numbers = [
+        [name, *(_percent(value) for value in (quality.pq, quality.sq, quality.rq))]
+        for name, quality in rows.items()
+    ]
+    return tabulate(numbers, ["", "PQ", "SQ", "RQ"], tablefmt="pipe", floatfmt=".2f")
+
+
+def _percent(share: float) -> float | str:
+    return "-" if math.isnan(share) else 100 * share
+
+
+def _to_detectron2(
+    groups: Mapping[str, Quality], classes: Mapping[str, Quality]
+) -> dict[str, float]:
+    """Names every number as Detectron2 does, in percent; NaN where there is none."""
+    numbers = {}
+    for group, suffix in SUFFIXES.items():
+        for metric in ("pq", "sq", "rq"):
+            numbers[metric.upper() + suffix] = 100 * getattr(groups[group], metric)
+    return numbers | {f"PQ-{name}": 100 * quality.pq for name, quality in classes.items()}
+
+
+def _without_nan(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in numbers.items()}

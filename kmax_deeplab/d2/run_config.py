@@ -1,0 +1,50 @@
+"""The config of a run: all defaults, a YAML file, the command line, and what this machine allows.
+
+In: a YAML file and `KEY VALUE` pairs. Out: a Detectron2 config, not yet frozen.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.projects.deeplab import add_deeplab_config
+
+from kmax_deeplab.d2.config import add_kmax_deeplab_config
+
+
+def load_config(config_file: str, options: Sequence[str] = ()) -> CfgNode:
+    """Merges Detectron2's defaults and ours with a YAML file, then with `KEY VALUE` pairs.
+
+    Args:
+        config_file: path of a YAML file.
+        options: alternating keys and values, `["SOLVER.MAX_ITER", "100"]`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        KeyError, AssertionError: a key that no default knows, in the file or in the pairs.
+    """
+    if not Path(config_file).is_file():
+        raise FileNotFoundError(f"there is no config file {config_file!r}; ours are in configs/")
+    cfg = get_cfg()
+    add_deeplab_config(cfg)
+    add_kmax_deeplab_config(cfg)
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list(list(options))
+    return cfg
+
+
+def adapt_to_machine(cfg: CfgNode) -> list[str]:
+    """Makes a config written for GPUs run where there is none.
+
+    Returns:
+        A sentence for each key that was changed.
+    """
+    changes = []
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        changes.append(f"No CUDA device here: MODEL.DEVICE {cfg.MODEL.DEVICE} becomes cpu.")
+        cfg.MODEL.DEVICE = "cpu"
+    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
+        changes.append("Mixed precision needs CUDA: SOLVER.AMP.ENABLED becomes False.")
+        cfg.SOLVER.AMP.ENABLED = False
+    return changes

@@ -1,0 +1,140 @@
+"""Optimizer and learning-rate schedule of the recipe: config and model in, torch objects out."""
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver import LRMultiplier
+from detectron2.solver import build_lr_scheduler as build_detectron2_lr_scheduler
+from detectron2.solver.build import maybe_add_gradient_clipping
+from fvcore.common.param_scheduler import ParamScheduler
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+NORM_TYPES = (_NormBase, nn.LayerNorm, nn.GroupNorm)
+UNDECAYED_SUFFIXES = (
+    "bias",
+    "gamma",
+    "rpe.embeddings.weight",
+    "cluster_centers.weight",
+    "relative_position_bias_table",
+)
+"""Parameters without weight decay besides norms: biases, layer scales, positions, centres."""
+
+
+def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict]:
+    """Splits the trainable parameters by learning rate and weight decay.
+
+    Returns:
+        groups with "params", "lr" and "weight_decay", in a fixed order.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    seen: set[nn.Parameter] = set()
+    for module_name, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad or parameter in seen:
+                continue
+            seen.add(parameter)
+            full_name = f"{module_name}.{name}"
+            key = (_learning_rate(cfg, full_name), _weight_decay(cfg, full_name, module))
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": parameters, "lr": lr, "weight_decay": decay}
+        for (lr, decay), parameters in groups.items()
+    ]
+
+
+def _learning_rate(cfg: CfgNode, name: str) -> float:
+    in_backbone = name.startswith("backbone.")
+    return cfg.SOLVER.BASE_LR * (cfg.SOLVER.BACKBONE_MULTIPLIER if in_backbone else 1.0)
+
+
+def _weight_decay(cfg: CfgNode, name: str, module: nn.Module) -> float:
+    if isinstance(module, NORM_TYPES):
+        return cfg.SOLVER.WEIGHT_DECAY_NORM
+    if name.endswith("bias") and cfg.SOLVER.WEIGHT_DECAY_BIAS is not None:
+        return cfg.SOLVER.WEIGHT_DECAY_BIAS
+    if name.endswith(UNDECAYED_SUFFIXES):
+        return 0.0
+    if isinstance(module, nn.Embedding):
+        return cfg.SOLVER.WEIGHT_DECAY_EMBED
+    return cfg.SOLVER.WEIGHT_DECAY
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Builds AdamW (or SGD) with the recipe's groups and the configured gradient clipping.
+
+    Raises:
+        ValueError: `SOLVER.OPTIMIZER` is unknown.
+    """
+    clipped = cfg.SOLVER.CLIP_GRADIENTS.ENABLED
+    if cfg.SOLVER.OPTIMIZER == "ADAMW":
+        # A fused step unscales AMP's gradients itself, after clipping would have seen them.
+        kind, settings = torch.optim.AdamW, {"fused": not clipped}
+    elif cfg.SOLVER.OPTIMIZER == "SGD":
+        kind = torch.optim.SGD
+        settings = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
+    else:
+        raise ValueError(f"SOLVER.OPTIMIZER {cfg.SOLVER.OPTIMIZER!r}: use 'ADAMW' or 'SGD'")
+    groups = parameter_groups(cfg, model)
+    if not clipped or cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE != "full_model":
+        return maybe_add_gradient_clipping(cfg, kind)(groups, cfg.SOLVER.BASE_LR, **settings)
+    optimizer = kind(groups, cfg.SOLVER.BASE_LR, **settings)
+    _clip_full_model(optimizer, cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE)
+    return optimizer
+
+
+def _clip_full_model(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+    """Clips the norm of all gradients together before every step."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    optimizer.register_step_pre_hook(
+        lambda *_: torch.nn.utils.clip_grad_norm_(parameters, max_norm) and None
+    )
+
+
+class WarmupPoly(ParamScheduler):
+    """TF2WarmupPolyLR: a linear warm-up, then a polynomial decay of the global iteration.
+
+    The decay does not start anew after the warm-up, so the curve drops there.
+
+    Args:
+        max_iter: iterations of the whole training.
+        warmup_iters: iterations of the warm-up.
+        warmup_factor: factor at iteration 0.
+        power: of the decay.
+        floor: least factor of the decay.
+    """
+
+    def __init__(
+        self,
+        max_iter: int,
+        warmup_iters: int,
+        *,
+        warmup_factor: float,
+        power: float,
+        floor: float = 0.0,
+    ):
+        self.max_iter = max_iter
+        self.warmup_iters = warmup_iters
+        self.warmup_factor = warmup_factor
+        self.power = power
+        self.floor = floor
+
+    def __call__(self, where: float) -> float:
+        iteration = round(where * self.max_iter)
+        if iteration < self.warmup_iters:
+            progress = iteration / self.warmup_iters
+            return self.warmup_factor + (1.0 - self.warmup_factor) * progress
+        return max((1.0 - iteration / self.max_iter) ** self.power, self.floor)
+
+
+def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRMultiplier:
+    """Builds TF2WarmupPolyLR, or any schedule of Detectron2, by `SOLVER.LR_SCHEDULER_NAME`."""
+    if cfg.SOLVER.LR_SCHEDULER_NAME != "TF2WarmupPolyLR":
+        return build_detectron2_lr_scheduler(cfg, optimizer)
+    schedule = WarmupPoly(
+        cfg.SOLVER.MAX_ITER,
+        cfg.SOLVER.WARMUP_ITERS,
+        warmup_factor=cfg.SOLVER.WARMUP_FACTOR,
+        power=cfg.SOLVER.POLY_LR_POWER,
+        floor=cfg.SOLVER.POLY_LR_CONSTANT_ENDING,
+    )
+    return LRMultiplier(optimizer, schedule, cfg.SOLVER.MAX_ITER)

@@ -1,0 +1,39 @@
+"""Ground truth on the stride-4 grid, and whether it is worth training on.
+
+What enters: a labelled image of full resolution. What leaves: its `Targets` (section "Targets") and
+a verdict on the number of labelled pixels (section "Data", step 5).
+"""
+
+import numpy as np
+import torch
+
+from kmax_deeplab.data.labelled_image import LabelledImage, tidy
+from kmax_deeplab.structures import VOID, Targets
+
+STRIDE = 4
+"""Pixels between neighbours of the grid, which takes every 4th pixel from the first on."""
+
+LEAST_LABELLED = (4096, 321 * 321)
+"""A sample needs more than this many labelled pixels per grid pixels; 321 is the grid of 1281."""
+
+
+def make_targets(labelled: LabelledImage) -> Targets:
+    """Samples the labels on the stride-4 grid: a segment per thing and per class of stuff.
+
+    Segments without a pixel on the grid are dropped.
+    """
+    segment_map, segments = tidy(labelled.segment_map[::STRIDE, ::STRIDE], labelled.segments)
+    classes = np.array([segment.category for segment in segments], dtype=np.int64)
+    semantic = np.append(classes, VOID)[segment_map]  # (h, w); the last entry serves VOID
+    return Targets(
+        segment_map=torch.from_numpy(segment_map.astype(np.int64))[None],
+        classes=torch.from_numpy(classes),
+        semantic=torch.from_numpy(semantic),
+    )
+
+
+def has_enough_labels(targets: Targets) -> bool:
+    """Says whether enough of the grid is labelled for a training sample."""
+    labelled, grid = LEAST_LABELLED
+    pixels = np.count_nonzero(targets.semantic.numpy() != VOID)
+    return pixels * grid > labelled * targets.semantic.numel()

@@ -1,0 +1,208 @@
+"""Panoptic quality: predicted and true segments of one image after another enter, PQ leaves.
+
+The rules and the order of every floating-point sum are those of panopticapi's `pq_compute`
+(Kirillov et al., Panoptic Segmentation, section 4), on arrays instead of files: the numbers are
+equal to the last digit. Its `PQStat` holds the counts; it pickles, and those of several processes
+add up with `+=`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from panopticapi.evaluation import OFFSET, VOID, PQStat
+
+GROUPS = {"all": None, "things": True, "stuff": False}
+"""Groups of categories that are averaged, with the "isthing" that they ask for."""
+
+
+@dataclass(frozen=True)
+class LabelledMap:
+    """Segments of one image, true or predicted.
+
+    Attributes:
+        ids: (H, W) integer segment ids below 2**24, 0 where void.
+        segments_info: one mapping per segment, "id" and "category_id" of the dataset; true
+            segments also "iscrowd" (default 0) and "area" in pixels (default: as counted).
+    """
+
+    ids: np.ndarray
+    segments_info: Sequence[Mapping]
+
+    def segments(self) -> dict[int, Mapping]:
+        """Returns the segments by id."""
+        return {segment["id"]: segment for segment in self.segments_info}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Averages over the categories of a group, or the quality of one category; all in [0, 1].
+
+    Attributes:
+        pq: panoptic quality, sq * rq for a single category.
+        sq: segmentation quality, mean IoU of matched segments.
+        rq: recognition quality, F1 of matching.
+        num_categories: how many categories were seen in truth or prediction; with none the three
+            numbers are NaN.
+    """
+
+    pq: float = float("nan")
+    sq: float = float("nan")
+    rq: float = float("nan")
+    num_categories: int = 0
+
+
+@dataclass(frozen=True)
+class _Overlaps:
+    """Pixel counts of one image.
+
+    Attributes:
+        pairs: pixels of each (true id, predicted id) that meet, in ascending order.
+        true_areas: pixels of each true id.
+        predicted_areas: pixels of each predicted id.
+    """
+
+    pairs: dict[tuple[int, int], int] = field(default_factory=dict)
+    true_areas: dict[int, int] = field(default_factory=dict)
+    predicted_areas: dict[int, int] = field(default_factory=dict)
+
+
+def compare(
+    statistics: PQStat,
+    prediction: LabelledMap,
+    truth: LabelledMap,
+    category_ids: set[int],
+    image: str,
+) -> None:
+    """Adds one image to the statistics.
+
+    Args:
+        statistics: changed in place.
+        category_ids: of the dataset.
+        image: name for error messages.
+
+    Raises:
+        ValueError: the prediction contradicts itself, or has another size than the truth.
+    """
+    overlaps = _overlaps(prediction.ids, truth.ids, image)
+    true, predicted = truth.segments(), prediction.segments()
+    _check_prediction(predicted, overlaps.predicted_areas, category_ids, image)
+    matched_true, matched_predicted = _match(statistics, overlaps, true, predicted)
+    crowds = {}
+    for true_id, segment in true.items():
+        if true_id in matched_true:
+            continue
+        if segment.get("iscrowd", 0):
+            crowds[segment["category_id"]] = true_id
+        else:
+            statistics[segment["category_id"]].fn += 1
+    for predicted_id, segment in predicted.items():
+        if predicted_id in matched_predicted:
+            continue
+        ignored = overlaps.pairs.get((VOID, predicted_id), 0)
+        if segment["category_id"] in crowds:
+            crowd = crowds[segment["category_id"]]
+            ignored += overlaps.pairs.get((crowd, predicted_id), 0)
+        if ignored / overlaps.predicted_areas[predicted_id] <= 0.5:
+            statistics[segment["category_id"]].fp += 1
+
+
+def summarise(statistics: PQStat, categories: Sequence[Mapping]) -> dict[str, Quality]:
+    """Averages over all categories, things and stuff.
+
+    Args:
+        categories: mappings with "id" and "isthing".
+
+    Returns:
+        Quality of each of GROUPS.
+    """
+    by_id = {category["id"]: category for category in categories}
+    result = {}
+    for group, is_thing in GROUPS.items():
+        members = [c for c in categories if is_thing is None or (c["isthing"] == 1) == is_thing]
+        # panopticapi divides by the number of categories seen.
+        if any(_is_seen(statistics, category["id"]) for category in members):
+            means, _ = statistics.pq_average(by_id, is_thing)
+            result[group] = Quality(means["pq"], means["sq"], means["rq"], means["n"])
+        else:
+            result[group] = Quality()
+    return result
+
+
+def per_category(statistics: PQStat, categories: Sequence[Mapping]) -> dict[int, Quality]:
+    """Returns the quality of each category by its id."""
+    return {category["id"]: summarise(statistics, [category])["all"] for category in categories}
+
+
+def _is_seen(statistics: PQStat, category_id: int) -> bool:
+    counts = statistics[category_id]
+    return counts.tp + counts.fp + counts.fn > 0
+
+
+def _overlaps(predicted_ids: np.ndarray, true_ids: np.ndarray, image: str) -> _Overlaps:
+    if predicted_ids.shape != true_ids.shape:
+        raise ValueError(
+            f"image {image}: the prediction has (height, width) {predicted_ids.shape}, the ground "
+            f"truth {true_ids.shape}; predict at the size of the ground truth"
+        )
+    pairs = true_ids.astype(np.int64) * OFFSET + predicted_ids
+    values, counts = np.unique(pairs, return_counts=True)
+    overlaps = _Overlaps()
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        true_id, predicted_id = divmod(value, OFFSET)
+        overlaps.pairs[true_id, predicted_id] = count
+        for areas, key in (
+            (overlaps.true_areas, true_id),
+            (overlaps.predicted_areas, predicted_id),
+        ):
+            areas[key] = areas.get(key, 0) + count
+    return overlaps
+
+
+def _check_prediction(
+    segments: Mapping[int, Mapping], areas: Mapping[int, int], category_ids: set[int], image: str
+) -> None:
+    drawn, listed = set(areas) - {VOID}, set(segments)
+    if unlisted := sorted(drawn - listed):
+        raise ValueError(f"image {image}: segments {unlisted} are in the map, not in segments_info")
+    if missing := sorted(listed - set(areas)):
+        raise ValueError(f"image {image}: segments {missing} are in segments_info, not in the map")
+    used = {segment["category_id"] for segment in segments.values()}
+    if unknown := sorted(used - category_ids):
+        raise ValueError(
+            f"image {image}: category ids {unknown} are predicted; the dataset has "
+            f"{sorted(category_ids)}"
+        )
+
+
+def _match(
+    statistics: PQStat,
+    overlaps: _Overlaps,
+    true: Mapping[int, Mapping],
+    predicted: Mapping[int, Mapping],
+) -> tuple[set[int], set[int]]:
+    """Counts the pairs of one category whose IoU, void left out, exceeds one half.
+
+    Returns:
+        Ids of the matched true and of the matched predicted segments.
+    """
+    matched_true, matched_predicted = set(), set()
+    for (true_id, predicted_id), intersection in overlaps.pairs.items():
+        if true_id not in true or predicted_id not in predicted:
+            continue
+        segment = true[true_id]
+        category_id = segment["category_id"]
+        if segment.get("iscrowd", 0) or category_id != predicted[predicted_id]["category_id"]:
+            continue
+        union = (
+            overlaps.predicted_areas[predicted_id]
+            + segment.get("area", overlaps.true_areas[true_id])
+            - intersection
+            - overlaps.pairs.get((VOID, predicted_id), 0)
+        )
+        if (iou := intersection / union) > 0.5:
+            statistics[category_id].tp += 1
+            statistics[category_id].iou += iou
+            matched_true.add(true_id)
+            matched_predicted.add(predicted_id)
+    return matched_true, matched_predicted

@@ -1,0 +1,1 @@
+"""The network of kMaX-DeepLab as plain torch modules: features in, `HeadOutput` out."""

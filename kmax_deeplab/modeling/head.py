@@ -1,0 +1,43 @@
+"""The head: backbone features in, `HeadOutput` out. Joins pixel decoder and transformer decoder."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from kmax_deeplab.modeling.pixel_decoder import PixelDecoder
+from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder
+from kmax_deeplab.structures import HeadOutput
+
+SEMANTIC_FEATURES = (0, 2, 3)
+"""Which inputs, coarse to fine, the auxiliary semantic head sees: strides 32, 8 and 4."""
+
+
+class KMaXHead(nn.Module):
+    """Pixel decoder, k-means transformer decoder and, in training, the auxiliary semantic head.
+
+    Args:
+        feature_names: backbone features, coarse to fine.
+        pixel_decoder: decodes them.
+        transformer_decoder: clusters the decoded pixels.
+    """
+
+    def __init__(
+        self,
+        feature_names: Sequence[str],
+        pixel_decoder: PixelDecoder,
+        transformer_decoder: TransformerDecoder,
+    ):
+        super().__init__()
+        self.feature_names = list(feature_names)
+        self.pixel_decoder = pixel_decoder
+        self.predictor = transformer_decoder
+
+    def predict(self, features: dict[str, Tensor]) -> HeadOutput:
+        """Runs both decoders on the backbone's features, {name: (B, C, H, W)}."""
+        inputs = [features[name] for name in self.feature_names]
+        decoded = self.pixel_decoder(inputs)
+        predictions = self.predictor(decoded[:3], decoded[-1])
+        semantic = self.predictor.auxiliary_semantic_predictor
+        if not self.training or semantic is None:
+            return HeadOutput(predictions)
+        return HeadOutput(predictions, semantic([inputs[i] for i in SEMANTIC_FEATURES]))

@@ -1,0 +1,176 @@
+"""Bricks shared by every part of the network: batch norm, ConvBN, bilinear resize, initialisers.
+
+Parameter names (`conv`, `norm`) are those of the released checkpoints.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.distributed.nn  # makes torch.distributed.nn.functional available
+import torch.nn.functional as F
+from timm.layers import trunc_normal_tf_
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+Norm = Callable[[int], nn.Module]
+"""Makes the norm layer for a number of channels; the only way norm settings reach a module."""
+
+BATCH_NORM_EPS = 1e-3
+"""Of every batch norm of the network (TensorFlow's default, kept by the released models)."""
+
+
+class LocalBatchNorm(_BatchNorm):
+    """Batch norm over (B, C, ...) with the statistics of this process alone."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"batch norm expects (B, C, ...), got shape {tuple(input.shape)}")
+
+
+class BatchNorm(LocalBatchNorm):
+    """Batch norm over (B, C, ...) whose training statistics span all ranks, wherever they run.
+
+    Without a process group it is plain batch norm, on GPUs torch's SyncBatchNorm, whose class
+    itself DistributedDataParallel refuses on CPUs. CPU ranks average their moments here; every
+    rank must hold an equally large batch.
+    """
+
+    process_group = None
+    _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not distributed.is_initialized():
+            return super().forward(x)
+        return nn.SyncBatchNorm.forward(self, x) if x.is_cuda else self._forward_on_cpu_ranks(x)
+
+    def _forward_on_cpu_ranks(self, x: Tensor) -> Tensor:
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        mean = self._average_over_ranks(x.mean(axes, keepdim=True))
+        centred = x - mean
+        variance = self._average_over_ranks(centred.square().mean(axes, keepdim=True))
+        self._update_running_statistics(mean, variance, count=x.numel() // x.shape[1])
+        shape = mean.shape[1:]
+        normalised = centred * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias.view(shape), normalised, self.weight.view(shape))
+
+    def _average_over_ranks(self, moment: Tensor) -> Tensor:
+        total = distributed.nn.functional.all_reduce(moment)
+        return total / distributed.get_world_size()
+
+    @torch.no_grad()
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        count *= distributed.get_world_size()
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean.flatten(), self.momentum)
+        self.running_var.lerp_(variance.flatten() * count / max(count - 1, 1), self.momentum)
+
+
+NORMS = {"SyncBN": BatchNorm, "BN": LocalBatchNorm}
+
+
+def make_norm(name: str = "SyncBN", momentum: float = 0.01) -> Norm:
+    """Returns the maker of the network's norm layers.
+
+    Args:
+        name: "SyncBN" (statistics over all ranks) or "BN" (over this rank).
+        momentum: weight of the newest batch in the running statistics (PyTorch's convention).
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name not in NORMS:
+        raise ValueError(f"unknown norm {name!r}; choose one of {sorted(NORMS)}")
+    return partial(NORMS[name], eps=BATCH_NORM_EPS, momentum=momentum)
+
+
+class ConvBN(nn.Module):
+    """Convolution, then batch norm, then GELU; the last two are optional.
+
+    Args:
+        in_channels: input channels.
+        out_channels: output channels.
+        kernel_size: odd; the padding keeps the size.
+        norm: maker of the norm layer; None leaves it out.
+        gelu: whether GELU (the exact one) follows.
+        depthwise: one filter per channel.
+        bias: whether the convolution has a bias.
+        dilation: of the convolution.
+        sequence: convolve (B, C, L) instead of (B, C, H, W).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        *,
+        norm: Norm | None,
+        gelu: bool = False,
+        depthwise: bool = False,
+        bias: bool = False,
+        dilation: int = 1,
+        sequence: bool = False,
+    ):
+        super().__init__()
+        conv = nn.Conv1d if sequence else nn.Conv2d
+        self.conv = conv(
+            in_channels,
+            out_channels,
+            kernel_size,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            groups=in_channels if depthwise else 1,
+            bias=bias,
+        )
+        self.norm = norm(out_channels) if norm else nn.Identity()
+        self.gelu = gelu
+        init_depthwise(self.conv) if depthwise else init_conv(self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        return F.gelu(x) if self.gelu else x
+
+
+def init_conv(conv: nn.Module, std: float | None = None) -> None:
+    """Draws weights from a normal truncated at 2 std; the default std is sqrt(2 / in_channels).
+
+    The default counts channels only, not the kernel's area: this is the released recipe.
+    """
+    trunc_normal_tf_(conv.weight, std=std or (2.0 / conv.in_channels) ** 0.5)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
+def init_depthwise(conv: nn.Module) -> None:
+    """Draws depthwise weights from Xavier's uniform distribution."""
+    nn.init.xavier_uniform_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
+def zero_init(residual: ConvBN) -> ConvBN:
+    """Zeroes the norm's scale, so that a residual branch starts as nothing; returns the brick."""
+    nn.init.zeros_(residual.norm.weight)
+    return residual
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """LayerNorm over the channels of (B, C, H, W), computed in float32 under autocast too."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def corners_aligned(x: Tensor) -> bool:
+    """Tells whether resizing (B, C, H, W) aligns corners: when its width is odd, as 32k + 1 is."""
+    return int(x.shape[-1]) % 2 == 1  # a static size, so that tracing keeps the branch
+
+
+def resize_bilinear(x: Tensor, size: tuple[int, int], align_corners: bool | None = None) -> Tensor:
+    """Resizes (B, C, H, W) to `size`, corners aligned as told or by `corners_aligned`."""
+    align_corners = corners_aligned(x) if align_corners is None else align_corners
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)

@@ -1,0 +1,65 @@
+"""Holdings and class probabilities enter, scored instance masks leave."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kmax_deeplab.postprocessing.holdings import Holdings
+from kmax_deeplab.structures import VOID
+
+
+@dataclass(frozen=True)
+class InstanceMasks:
+    """The detections of one image, best class probability first.
+
+    Attributes:
+        scores: (n,) float32 class probability times mean probability over the mask.
+        classes: (n,) int64 contiguous.
+        masks: (n, height, width) boolean, overlapping or not.
+    """
+
+    scores: Tensor
+    classes: Tensor
+    masks: Tensor
+
+
+def best_instances(
+    holdings: Holdings,
+    class_probs: Tensor,
+    allowed: Tensor,
+    output: tuple[int, int],
+    detections_per_image: int,
+) -> InstanceMasks:
+    """Takes the best (query, class) pairs of all, then keeps those of allowed classes.
+
+    Args:
+        holdings: of the whole image.
+        class_probs: (Q, K) softmax over K + 1 classes, void dropped.
+        allowed: (K,) boolean classes that may be reported.
+        output: (height, width) of the masks in pixels.
+    """
+    num_pairs = min(detections_per_image, class_probs.numel())
+    probs, pairs = class_probs.flatten().topk(num_pairs)
+    queries, classes = pairs // class_probs.shape[1], pairs % class_probs.shape[1]
+    kept = allowed[classes]
+    probs, queries, classes = probs[kept], queries[kept], classes[kept]
+    mask_scores = (holdings.prob_sums / (holdings.areas + 1e-6)).float()
+    masks = _binary_masks(holdings, queries, output[0] * output[1]).unflatten(1, output)
+    return InstanceMasks(probs * mask_scores[queries], classes, masks)
+
+
+def _binary_masks(holdings: Holdings, queries: Tensor, num_pixels: int) -> Tensor:
+    """Draws the mask of each listed query, (n, P) boolean; a query may be listed several times."""
+    numbers = torch.arange(len(queries), device=queries.device)
+    same = queries[:, None] == queries  # (n, n)
+    first = torch.where(same, numbers, len(queries)).amin(1)  # (n,): earliest row of the same query
+    row_of_query = torch.full((holdings.num_queries,), VOID, device=queries.device)
+    row_of_query[queries] = first
+    rows = row_of_query[holdings.queries]
+    listed = rows != VOID
+    masks = torch.zeros(len(queries), num_pixels, dtype=torch.bool, device=queries.device)
+    masks[rows[listed], holdings.pixels[listed]] = True
+    repeated = first != numbers
+    masks[repeated] = masks[first[repeated]]
+    return masks

@@ -1,0 +1,90 @@
+"""Pixel-to-cluster pictures: mask logits of a k-means layer enter, a coloured map leaves.
+
+The paper reads cross-attention as k-means (section "k-means cross-attention"): every pixel goes to
+the query with the largest mask logit, a hard argmax. These pictures show that assignment, one
+colour per query, the same colour in every layer, so that clusters can be followed from layer to
+layer as they settle on objects.
+"""
+
+import colorsys
+
+import numpy as np
+
+from kmax_deeplab.postprocessing import Geometry
+
+GOLDEN_TURN = 0.618033988749895
+"""Hue step in turns between neighbouring queries: no two of a few dozen come close."""
+TONES = ((0.75, 0.95), (0.45, 1.0), (0.9, 0.7))
+"""(saturation, value) that neighbouring queries take in turn."""
+SHADING = 0.5
+"""Share of a pixel's brightness that comes from the image, which keeps its outlines visible."""
+
+
+def query_palette(queries: int) -> np.ndarray:
+    """Returns a distinct RGB colour per query, (queries, 3) uint8; colour n never depends on Q."""
+    colors = []
+    for query in range(queries):
+        saturation, value = TONES[query % len(TONES)]
+        colors.append(colorsys.hsv_to_rgb(query * GOLDEN_TURN % 1.0, saturation, value))
+    return (np.array(colors).reshape(queries, 3) * 255).round().astype(np.uint8)
+
+
+def assignment_map(mask_logits: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Assigns every pixel of the output to the query with the largest mask logit.
+
+    Args:
+        mask_logits: (Q, h, w) of one image, on any grid that spans the padded network input.
+        geometry: sizes of the padded network input and of the output.
+
+    Returns:
+        (height, width) int64 query per output pixel, taken from the nearest grid point.
+
+    Raises:
+        ValueError: the logits are not three-dimensional.
+    """
+    if mask_logits.ndim != 3:
+        raise ValueError(f"mask logits of one image are (Q, h, w), not {mask_logits.shape}")
+    clusters = mask_logits.argmax(axis=0)  # (h, w)
+    sizes = zip(clusters.shape, geometry.padded, geometry.content, geometry.output, strict=True)
+    rows, columns = (_nearest_cells(*axis, geometry.align_corners) for axis in sizes)
+    return clusters[rows[:, None], columns[None, :]]  # (height, width)
+
+
+def _nearest_cells(
+    cells: int, padded: int, content: int, output: int, align_corners: bool
+) -> np.ndarray:
+    """Returns the grid cell nearest to each output pixel along one axis, (output,) int64."""
+    pixels = np.arange(output)
+    if align_corners:
+        pixels = pixels * (content - 1) / max(output - 1, 1)  # pixels of the network input
+        positions = pixels * (cells - 1) / max(padded - 1, 1)
+    else:
+        pixels = (pixels + 0.5) * content / output
+        positions = pixels * cells / padded - 0.5
+    return positions.round().astype(np.int64).clip(0, cells - 1)
+
+
+def assignment_picture(
+    mask_logits: np.ndarray, image: np.ndarray, geometry: Geometry | None = None
+) -> np.ndarray:
+    """Colours every pixel by its cluster and shades it by the image beneath.
+
+    Args:
+        mask_logits: (Q, h, w) of one image.
+        image: (height, width, 3) uint8 RGB.
+        geometry: how the grid lies over the image; by default the grid spans exactly the image.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+
+    Raises:
+        ValueError: `geometry.output` is not the size of the image.
+    """
+    size = image.shape[:2]
+    geometry = geometry or Geometry(padded=size, output=size)
+    if tuple(geometry.output) != size:
+        raise ValueError(f"geometry.output {geometry.output} is not the image's size {size}")
+    clusters = assignment_map(mask_logits, geometry)
+    colors = query_palette(len(mask_logits))[clusters]  # (height, width, 3)
+    brightness = image.mean(axis=2, keepdims=True) / 255  # (height, width, 1)
+    return (colors * (1 - SHADING + SHADING * brightness)).round().astype(np.uint8)

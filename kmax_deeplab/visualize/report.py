@@ -1,0 +1,137 @@
+"""The report of a run: numbers and pictures enter, one self-contained HTML page leaves.
+
+The page needs no network and no other file: pictures are inline PNGs, curves inline SVG, and the
+style sheet `report.css` of this folder is copied into it.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.visualize.examples import Example, Panel
+from kmax_deeplab.visualize.loss_curves import Curve, draw_chart, group_by_term
+from kmax_deeplab.visualize.scores import Score, headline, score_table, swatch
+
+STYLE_SHEET = Path(__file__).with_name("report.css")
+LAYERS_EXPLAINED = (
+    "Below each image, the k-means layers from coarse to fine: every pixel has the colour of the "
+    "query (cluster centre) it is assigned to, and a query keeps its colour in all layers. In the "
+    "pictures above, void is dark."
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the page shows.
+
+    Attributes:
+        title: heading of the page.
+        summary: a sentence or two below it.
+        scores: groups first, then classes.
+        categories: for the legend.
+        settings: name and value of what was run, in order.
+        losses: curves by name, see `loss_curves.read_losses`.
+        examples: images, in order.
+    """
+
+    title: str
+    summary: str
+    scores: list[Score]
+    categories: Categories
+    settings: dict[str, str]
+    losses: dict[str, Curve]
+    examples: list[Example]
+
+
+def write_report(path: Path | str, report: Report) -> None:
+    """Writes the page, and the folder it lies in where that is missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sections = [
+        _header(report),
+        headline(report.scores),
+        _examples(report),
+        score_table(report.scores),
+        _charts(report.losses),
+        _settings(report.settings),
+    ]
+    path.write_text(_page(report.title, "\n".join(sections)), encoding="utf-8")
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{STYLE_SHEET.read_text()}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _header(report: Report) -> str:
+    return f"<header><h1>{escape(report.title)}</h1><p>{escape(report.summary)}</p></header>"
+
+
+def _legend(categories: Categories) -> str:
+    entries = "".join(
+        f"<li>{swatch(color)}{escape(name)}</li>"
+        for name, color in zip(categories.names, categories.colors, strict=True)
+    )
+    return f'<ul class="legend">{entries}</ul>'
+
+
+def _examples(report: Report) -> str:
+    articles = "".join(_example(example) for example in report.examples)
+    return (
+        f"<section><h2>Images</h2><p>{LAYERS_EXPLAINED}</p>"
+        f"{_legend(report.categories)}{articles}</section>"
+    )
+
+
+def _example(example: Example) -> str:
+    panels = "".join(_figure(panel) for panel in example.panels)
+    layers = "".join(_figure(panel) for panel in example.layers)
+    return (
+        f'<article><h3>{escape(example.name)}</h3><div class="panels">{panels}</div>'
+        f'<div class="layers">{layers}</div></article>'
+    )
+
+
+def _figure(panel: Panel) -> str:
+    remark = f"<small>{escape(panel.remark)}</small>" if panel.remark else ""
+    caption = escape(panel.caption)
+    return (
+        f'<figure><img src="{_inline_png(panel.picture)}" alt="{caption}">'
+        f"<figcaption>{caption}{remark}</figcaption></figure>"
+    )
+
+
+def _inline_png(picture: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _charts(losses: dict[str, Curve]) -> str:
+    figures = "".join(_chart(term, curves) for term, curves in group_by_term(losses).items())
+    return f'<section><h2>Losses</h2><div class="charts">{figures}</div></section>'
+
+
+def _chart(term: str, curves: list[Curve]) -> str:
+    layers = len(curves) - 1
+    remark = f"<small>final output; faint: {layers} k-means layers</small>" if layers else ""
+    caption = f"<figcaption>{escape(term)}{remark}</figcaption>"
+    return f"<figure>{draw_chart(term, curves)}{caption}</figure>"
+
+
+def _settings(settings: dict[str, str]) -> str:
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in settings.items()
+    )
+    return f"<section><h2>Settings</h2><dl>{rows}</dl></section>"

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from kmax_deeplab.data.labelled_image import LabelledImage, Segment, label_segments, tidy
+from kmax_deeplab.structures import VOID
+
+CAT, SKY = Segment(3, True), Segment(0, False)
+
+
+def described(segment_id, category, isthing=True, iscrowd=0):
+    return {"id": segment_id, "category_id": category, "isthing": isthing, "iscrowd": iscrowd}
+
+
+def test_ids_become_segment_indices_and_crowds_become_void():
+    ids = np.array([[0, 700000, 700000], [256, 9, 9]], dtype=np.int32)
+    segment_map, segments = label_segments(
+        ids, [described(700000, 3), described(256, 0, isthing=False), described(9, 3, iscrowd=1)]
+    )
+    assert segments == (SKY, CAT)  # ordered by id
+    assert segment_map.tolist() == [[VOID, 1, 1], [0, VOID, VOID]]
+
+
+def test_an_image_without_segments_is_all_void():
+    segment_map, segments = label_segments(np.zeros((2, 2), np.int32), [])
+    assert segments == () and (segment_map == VOID).all()
+
+
+@pytest.mark.parametrize(
+    ("listed", "complaint"),
+    [
+        ([described(5, 0)], r"\[8\] are in the PNG, not in the JSON"),
+        ([described(5, 0), described(8, 0), described(6, 0)], r"\[6\] are in the JSON, not"),
+        ([described(5, 0), described(5, 0)], "distinct"),
+        ([described(0, 0)], "positive"),
+    ],
+)
+def test_ids_that_disagree_are_named(listed, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        label_segments(np.array([[0, 5, 8]]), listed)
+
+
+def test_tidy_merges_stuff_of_a_class_keeps_things_apart_and_drops_the_invisible():
+    segment_map = np.array([[0, 1, 2], [3, 4, VOID]], dtype=np.int32)
+    tidied, segments = tidy(segment_map, (SKY, CAT, SKY, CAT, Segment(1, False), CAT))
+    assert segments == (SKY, CAT, CAT, Segment(1, False))
+    assert tidied.tolist() == [[0, 1, 0], [2, 3, VOID]]
+
+
+def test_padding_is_black_void_and_not_real():
+    full = LabelledImage(
+        np.full((2, 3, 3), 9, np.uint8), np.zeros((2, 3), np.int32), (CAT,), np.ones((2, 3), bool)
+    )
+    padded = full.padded(4, 5)
+    inside = np.zeros((4, 5), bool)
+    inside[:2, :3] = True
+    assert (padded.is_real == inside).all()
+    assert (padded.segment_map == np.where(inside, 0, VOID)).all()
+    assert (padded.image == np.where(inside, 9, 0)[..., None]).all()

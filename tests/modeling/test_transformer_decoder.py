@@ -1,0 +1,64 @@
+"""The k-means step and the decoder around it."""
+
+import torch
+
+from kmax_deeplab.modeling.layers import make_norm
+from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder, sum_pixels_of_clusters
+
+
+def test_the_update_sums_the_pixels_of_each_cluster():
+    assignment = torch.tensor([[[0, 2], [2, 2]]])
+    values = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[10.0, 20.0], [30.0, 40.0]]]])
+    expected = torch.tensor([[[1.0, 0.0, 9.0], [10.0, 0.0, 90.0]]])
+    assert torch.equal(sum_pixels_of_clusters(assignment, values, 3), expected)
+
+
+def _decoder(num_queries: int = 5) -> TransformerDecoder:
+    torch.manual_seed(0)
+    return TransformerDecoder(
+        [8, 8, 8, 16], 3, num_queries=num_queries, depths=[1, 1, 1], norm=make_norm()
+    )
+
+
+def _features() -> tuple[list[torch.Tensor], torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    sizes = [(8, 3), (8, 5), (8, 9), (16, 17)]
+    *features, finest = [torch.randn(2, c, s, s, generator=generator) for c, s in sizes]
+    return features, finest
+
+
+def test_every_layer_predicts_at_its_own_resolution_and_the_last_is_the_finest():
+    predictions = _decoder()(*_features())
+    assert [p.mask_logits.shape for p in predictions] == [(2, 5, s, s) for s in (3, 5, 9, 17)]
+    assert all(p.class_logits.shape == (2, 5, 4) for p in predictions)
+    for p in predictions:
+        norms = p.pixel_feature.norm(dim=1)
+        torch.testing.assert_close(norms, torch.ones_like(norms))
+
+
+def test_permuting_the_queries_permutes_the_predictions():
+    decoder = _decoder().eval()
+    order = torch.tensor([3, 1, 4, 0, 2])
+    with torch.no_grad():
+        before = decoder(*_features())[-1]
+        decoder.cluster_centers.weight.copy_(decoder.cluster_centers.weight[:, order])
+        after = decoder(*_features())[-1]
+    torch.testing.assert_close(after.mask_logits, before.mask_logits[:, order])
+    torch.testing.assert_close(after.class_logits, before.class_logits[:, order])
+
+
+def test_the_assignment_carries_no_gradient():
+    decoder = _decoder()
+    layer = decoder.kmax_transformer_layers[0]
+    torch.nn.init.ones_(layer.kmeans_query_conv3_bn.norm.weight)
+    features, _ = _features()
+    centers, _ = layer(decoder.cluster_centers.weight.expand(2, -1, -1), features[0])
+    centers.square().sum().backward()
+    assert layer.predictor.transformer_mask_head.conv.weight.grad is None
+    assert layer.pixel_v_conv_bn.conv.weight.grad.any()
+
+
+def test_queries_start_out_as_void():
+    with torch.no_grad():
+        logits = _decoder().eval()(*_features())[-1].class_logits
+    assert (logits.softmax(-1)[..., -1] > 0.85).all()

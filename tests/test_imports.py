@@ -1,0 +1,71 @@
+"""Who may import whom: a table of rooms, checked by reading every import of the core."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "kmax_deeplab"
+
+ROOMS = {
+    "__init__": set(),  # hands out names of other rooms lazily, by string
+    "structures": set(),
+    "run_stamp": set(),
+    "modeling": {"structures"},
+    "losses": {"structures"},
+    "postprocessing": {"structures"},
+    "metrics": {"structures", "data"},
+    "data": {"structures"},
+    "checkpoint": set(),
+    "visualize": {"structures", "data", "postprocessing", "metrics"},
+    "benchmark": {"structures"},
+}
+"""Room of the core: the other rooms it may import. The edge, `d2`, may import them all."""
+
+LIBRARIES = {"torch", "numpy", "scipy", "timm"}
+EXTRA_LIBRARIES = {
+    "data": {"PIL", "pycocotools"},
+    "metrics": {"PIL", "panopticapi"},
+    "visualize": {"PIL"},
+}
+"""Libraries of the core, and what single rooms need besides to read and write files."""
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yields the dotted names that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute in this package"
+            names = (alias.name for alias in node.names)
+            yield from (f"{node.module}.{name}" for name in names)
+
+
+def room_of(dotted: str) -> str:
+    """Returns the room that `kmax_deeplab.room.file.name` lies in."""
+    parts = dotted.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def core_files() -> list[Path]:
+    """Returns the source files of all rooms but the edge."""
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.parts[-2] != "d2"]
+
+
+def test_every_room_of_the_core_is_in_the_table():
+    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in core_files()}
+    assert rooms <= ROOMS.keys()
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_core_file_imports_only_the_rooms_and_libraries_of_its_room(path):
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    libraries = LIBRARIES | EXTRA_LIBRARIES.get(room, set()) | sys.stdlib_module_names
+    for name in imported(path):
+        if name.split(".")[0] == PACKAGE.name:
+            assert room_of(name) in ROOMS[room] | {room}, f"{room} must not import {name}"
+        else:
+            assert name.split(".")[0] in libraries, f"{room} must not import {name}"

@@ -1,0 +1,72 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SIZE = ("INPUT.IMAGE_SIZE", "(65, 65)", "INPUT.MIN_SIZE_TEST", "65", "INPUT.MAX_SIZE_TEST", "65")
+SCHEDULE = ("SOLVER.MAX_ITER", "3", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "1")
+
+
+@pytest.fixture(scope="module")
+def demo():
+    spec = importlib.util.spec_from_file_location("demo", ROOT / "tools" / "demo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("output") / "demo"
+
+
+def run(demo, folder, *flags, seed="7"):
+    counts = ("--train-images", "4", "--val-images", "2")
+    arguments = (*counts, "--output", str(folder), *flags, *SIZE, *SCHEDULE, "SEED", seed)
+    demo.run(demo.parse_args(list(arguments)))
+
+
+def test_an_interrupted_demo_continues_where_it_was_and_ends_with_a_report(
+    demo, folder, monkeypatch, capsys
+):
+    def interrupt(progress):
+        if progress.trainer.iter == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo.ProgressLine, "after_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(demo, folder)
+    assert not (folder / "report.html").exists()
+    capsys.readouterr()
+
+    run(demo, folder)
+    printed = capsys.readouterr().out
+    assert "continuing at iteration" in printed
+    assert "iteration     3/3" in printed
+    assert "PQ" in printed
+    assert "k-means layer 5" in (folder / "report.html").read_text()
+
+
+def test_a_finished_demo_only_evaluates_and_reports_the_same_numbers(demo, folder, capsys):
+    (folder / "report.html").unlink()
+    run(demo, folder)
+    printed = capsys.readouterr().out
+    assert "Training is done" in printed
+    logged = (folder / "training" / "metrics.json").read_text().splitlines()[-1]
+    pq = json.loads(logged)["panoptic_seg/PQ"]
+    assert f"{pq:.1f}" in next(line for line in printed.splitlines() if line.startswith("all"))
+    assert (folder / "report.html").is_file()
+
+
+def test_other_settings_are_refused_in_the_same_folder(demo, folder):
+    with pytest.raises(demo.run_stamp.OtherRunError, match=r"SEED: 7 there, 8 now\n.*--restart"):
+        run(demo, folder, seed="8")
+
+
+def test_a_restart_begins_another_run_in_the_folder(demo, folder, capsys):
+    run(demo, folder, "--restart", seed="8")
+    assert "continuing" not in capsys.readouterr().out
+    assert (folder / "report.html").is_file()

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kmax_deeplab.postprocessing import Geometry
+from kmax_deeplab.visualize.cluster_maps import assignment_map, assignment_picture, query_palette
+
+
+def test_every_pixel_goes_to_the_query_with_the_largest_logit():
+    mask_logits = np.array([[[3.0, 1.0]], [[2.0, 4.0]]])  # two queries, one row, two columns
+    clusters = assignment_map(mask_logits, Geometry(padded=(2, 4), output=(2, 4)))
+    assert clusters.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+
+
+def test_on_aligned_grids_the_nearest_grid_point_decides():
+    mask_logits = np.eye(3)[:, None, :]  # column n belongs to query n; stride 4 on 9 pixels
+    clusters = assignment_map(mask_logits, Geometry(padded=(9, 9), output=(9, 9)))
+    assert clusters[0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_padding_is_cut_off():
+    mask_logits = np.arange(2.0)[None, None, :] * np.array([1.0, -1.0])[:, None, None] - 0.5
+    wide = assignment_map(mask_logits, Geometry(padded=(8, 16), output=(8, 8)))
+    assert wide.shape == (8, 8)
+
+
+@pytest.mark.parametrize("padded", [(33, 33), (32, 32)])
+def test_the_map_is_a_nearest_version_of_the_bilinear_resize(padded):
+    torch.manual_seed(0)
+    mask_logits = F.interpolate(torch.randn(1, 4, 3, 3), (9, 9), mode="bicubic")
+    clusters = assignment_map(mask_logits[0].numpy(), Geometry(padded=padded, output=padded))
+    align_corners = padded[1] % 2 == 1
+    smooth = F.interpolate(mask_logits, padded, mode="bilinear", align_corners=align_corners)
+    assert (clusters == smooth[0].argmax(0).numpy()).mean() > 0.85
+
+
+def test_permuting_queries_permutes_the_map():
+    mask_logits = np.random.default_rng(0).normal(size=(5, 4, 4))
+    geometry = Geometry(padded=(16, 16), output=(16, 16))
+    order = np.array([3, 0, 4, 1, 2])
+    permuted = assignment_map(mask_logits[order], geometry)
+    assert (order[permuted] == assignment_map(mask_logits, geometry)).all()
+
+
+def test_query_colours_are_distinct_and_independent_of_their_number():
+    palette = query_palette(256)
+    assert len(np.unique(palette, axis=0)) == 256
+    assert (query_palette(7) == palette[:7]).all()
+
+
+def test_the_picture_shows_one_colour_per_query_shaded_by_the_image(image):
+    white = np.full_like(image, 255)
+    picture = assignment_picture(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), white)
+    assert (picture[:, :30] == query_palette(2)[0]).all()
+    assert (picture[:, 30:] == query_palette(2)[1]).all()
+    assert (assignment_picture(np.ones((1, 1, 1)), image) <= picture[0, 0]).all()
+
+
+def test_logits_of_a_batch_are_refused(image):
+    with pytest.raises(ValueError, match=r"\(Q, h, w\)"):
+        assignment_picture(np.zeros((1, 2, 3, 3)), image)
+
+
+def test_a_geometry_of_another_image_is_refused(image):
+    with pytest.raises(ValueError, match="size"):
+        assignment_picture(np.zeros((2, 3, 3)), image, Geometry(padded=(9, 9), output=(9, 9)))

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from kmax_deeplab.visualize.overlays import (
+    OPACITY,
+    VOID_BRIGHTNESS,
+    boundaries,
+    draw_panoptic,
+    magnify,
+    segment_colors,
+)
+
+
+def segment(segment_id, category_id, isthing):
+    return {"id": segment_id, "category_id": category_id, "isthing": isthing}
+
+
+def two_segments():
+    panoptic = np.zeros((40, 60), dtype=np.int32)
+    panoptic[:20, :30], panoptic[20:, :30] = 1, 2
+    return panoptic, [segment(1, 0, False), segment(2, 1, True)]
+
+
+def test_a_boundary_pixel_differs_from_its_right_or_lower_neighbour():
+    edge = boundaries(np.array([[1, 1, 2], [1, 1, 2], [3, 3, 3]]))
+    assert edge.tolist() == [[False, True, False], [True, True, True], [False, False, False]]
+
+
+def test_stuff_has_the_class_colour_and_instances_of_a_thing_differ(categories):
+    infos = [segment(1, 0, False), *(segment(i, 1, True) for i in range(2, 6))]
+    colors = segment_colors(infos, categories)
+    assert colors[1] == (0, 0, 200)
+    assert colors[2] == (200, 0, 0)
+    assert len(set(colors.values())) == 5
+    assert colors == segment_colors(infos, categories)
+
+
+def test_segments_are_tinted_and_void_is_dimmed(image, categories):
+    panoptic, infos = two_segments()
+    picture = draw_panoptic(image, panoptic, infos, categories)
+    blue = (1 - OPACITY) * 100 + OPACITY * np.array([0, 0, 200])
+    assert picture[1, 1].tolist() == blue.round().tolist()
+    assert picture[30, 50].tolist() == [round(100 * VOID_BRIGHTNESS)] * 3
+    assert (image == 100).all()
+
+
+def test_ids_that_no_segment_explains_are_void(image, categories):
+    panoptic, _ = two_segments()
+    picture = draw_panoptic(image, panoptic, [], categories)
+    assert picture[2, 2].tolist() == picture[30, 50].tolist()
+
+
+def test_a_name_is_written_only_where_it_fits(categories):
+    image = np.full((300, 300, 3), 100, dtype=np.uint8)
+    panoptic = np.zeros((300, 300), dtype=np.int64)
+    panoptic[50:250, 50:250], panoptic[:4, :4] = 1, 2
+    picture = draw_panoptic(image, panoptic, [segment(1, 1, True), segment(2, 1, True)], categories)
+    assert len(np.unique(picture[60:240, 60:240].reshape(-1, 3), axis=0)) > 2
+    assert len(np.unique(picture[:3, :3].reshape(-1, 3), axis=0)) == 1
+
+
+def test_a_map_of_another_size_is_refused(image, categories):
+    with pytest.raises(ValueError, match="same"):
+        draw_panoptic(image, np.zeros((40, 61), dtype=int), [], categories)
+
+
+def test_an_unknown_class_is_refused_by_number(image, categories):
+    panoptic, _ = two_segments()
+    with pytest.raises(KeyError, match=r"category_id 3, .*classes 0 to 2"):
+        draw_panoptic(image, panoptic, [segment(1, 3, True)], categories)
+
+
+def test_magnifying_multiplies_the_size(image):
+    assert magnify(image, 3).shape == (120, 180, 3)

@@ -1,0 +1,199 @@
+"""From nothing to a report: generates shapes, trains on them, evaluates and draws what was learned.
+
+    python tools/demo.py                           # or: make demo
+    python tools/demo.py SOLVER.MAX_ITER 400       # other settings need --restart or --output
+    python tools/demo.py --restart                 # start over
+
+Everything lies in one folder: data/, training/ (Detectron2's output directory), log.txt and
+report.html. Running it again continues an unfinished training, and evaluates and reports anew where
+training is done. A folder belongs to one run: other settings are refused.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.utils.logger import setup_logger
+from torch import nn
+
+from kmax_deeplab import run_stamp
+from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.config import validate
+from kmax_deeplab.d2.datasets import register_from_config
+from kmax_deeplab.d2.progress import ProgressLine
+from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
+from kmax_deeplab.d2.showcase import collect_examples
+from kmax_deeplab.d2.trainer import Trainer
+from kmax_deeplab.visualize.loss_curves import read_losses
+from kmax_deeplab.visualize.report import Report, write_report
+from kmax_deeplab.visualize.scores import format_scores, read_scores
+
+ROOT = Path(__file__).resolve().parents[1]
+GENERATOR = ROOT / "datasets" / "generate_shapes.py"
+CONFIG = ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml"
+WRITTEN = ("data", "data.partial", "training", "log.txt", "report.html")
+"""What the demo writes into its folder, and what --restart removes."""
+REMEDY = "Add --restart to start over in this folder, or choose another with --output."
+EXAMPLES = 12
+"""Images shown in the report."""
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("output/demo"))
+    parser.add_argument("--config-file", default=str(CONFIG))
+    parser.add_argument("--train-images", type=int, default=2000)
+    parser.add_argument("--val-images", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=0, help="of the dataset")
+    parser.add_argument("--restart", action="store_true", help="forget the run in the folder")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    return parser.parse_args(arguments)
+
+
+def read_config(args: argparse.Namespace) -> tuple[CfgNode, dict[str, str]]:
+    """Returns the config with its paths inside the folder, and all settings that make a run."""
+    cfg = load_config(args.config_file, args.opts)
+    adapt_to_machine(cfg)
+    validate(cfg)
+    data = {f"data.{name}": str(value) for name, value in data_options(args, cfg).items()}
+    settings = data | run_stamp.flatten(cfg)
+    del settings["OUTPUT_DIR"]
+    cfg.OUTPUT_DIR = str(args.output / "training")
+    cfg.DATASETS.PANOPTIC = [
+        panoptic_entry(args.output / "data" / split, names[0])
+        for split, names in (("train", cfg.DATASETS.TRAIN), ("val", cfg.DATASETS.TEST))
+    ]
+    cfg.freeze()
+    return cfg, settings
+
+
+def data_options(args: argparse.Namespace, cfg: CfgNode) -> dict[str, int]:
+    """Returns the options of the generator; images are as large as the network's input."""
+    size = cfg.INPUT.IMAGE_SIZE[0]
+    return {"train": args.train_images, "val": args.val_images, "seed": args.seed, "size": size}
+
+
+def panoptic_entry(folder: Path, name: str) -> dict[str, str]:
+    """Describes one split of the generated dataset for DATASETS.PANOPTIC."""
+    return {
+        "name": name,
+        "images": str(folder / "images"),
+        "json": str(folder / "panoptic.json"),
+        "pngs": str(folder / "panoptic"),
+    }
+
+
+def log_to(path: Path) -> None:
+    """Sends all log messages and warnings to a file, for the terminal shows progress only."""
+    logging.captureWarnings(True)
+    for name in ("detectron2", "fvcore", "kmax_deeplab", "py.warnings"):
+        setup_logger(str(path), name=name, configure_stdout=False)
+
+
+def generate(options: dict[str, int], folder: Path) -> None:
+    """Generates the dataset unless it is there."""
+    command = [sys.executable, str(GENERATOR), "--output", str(folder)]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    subprocess.run(command, check=True)
+
+
+def train(cfg: CfgNode) -> tuple[nn.Module, dict]:
+    """Trains from the last checkpoint on; returns the model and its results on unseen images."""
+    folder = Path(cfg.OUTPUT_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(cfg.dump())
+    trainer = Trainer(cfg)
+    trainer.register_hooks([ProgressLine(sys.stdout)])
+    trainer.resume_or_load(resume=True)
+    if trainer.start_iter:
+        print(f"  continuing at iteration {trainer.start_iter}")
+    return trainer.model, trainer.train()
+
+
+def evaluate(cfg: CfgNode, weights: Path) -> tuple[nn.Module, dict]:
+    """Loads the trained model; returns it and its results on unseen images."""
+    model = Trainer.build_model(cfg)
+    KMaXCheckpointer(model).load_complete(str(weights))
+    return model, Trainer.test(cfg, model)
+
+
+def describe(args: argparse.Namespace, cfg: CfgNode, model: nn.Module) -> dict[str, str]:
+    """Lists the settings that a reader of the report wants to know."""
+    size = " × ".join(map(str, cfg.INPUT.IMAGE_SIZE))
+    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    return {
+        "config": Path(args.config_file).name,
+        "overrides": " ".join(args.opts) or "none",
+        "images": f"{args.train_images} to train, {args.val_images} to evaluate, {size} pixels",
+        "training": f"{cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} images",
+        "learning rate": f"{cfg.SOLVER.BASE_LR:g}, {cfg.SOLVER.WARMUP_ITERS} warm-up iterations",
+        "model": f"{cfg.MODEL.BACKBONE.NAME}, {parameters:.1f} M parameters in training",
+        "clusters": str(cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES),
+        "machine": f"{cfg.MODEL.DEVICE}, PyTorch {torch.__version__}",
+    }
+
+
+def report(args: argparse.Namespace, cfg: CfgNode, model: nn.Module, results: dict) -> None:
+    """Prints the PQ table and writes the page."""
+    dataset = cfg.DATASETS.TEST[0]
+    categories = MetadataCatalog.get(dataset).categories
+    scores = read_scores(results["panoptic_seg"], categories)
+    print(format_scores(scores))
+    content = Report(
+        title="A k-means mask transformer on shapes",
+        summary=f"Trained from scratch on {args.train_images} generated images, evaluated on "
+        f"{args.val_images} others.",
+        scores=scores,
+        categories=categories,
+        settings=describe(args, cfg, model),
+        losses=read_losses(Path(cfg.OUTPUT_DIR, "metrics.json")),
+        examples=collect_examples(cfg, model, dataset, EXAMPLES),
+    )
+    write_report(args.output / "report.html", content)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Goes through the steps, telling which."""
+    cfg, settings = read_config(args)
+    if args.restart:
+        run_stamp.restart(args.output, settings, WRITTEN, REMEDY)
+    else:
+        run_stamp.claim(args.output, settings, REMEDY)
+    print(f"1/4 Dataset ({args.train_images} + {args.val_images} images)", flush=True)
+    generate(data_options(args, cfg), args.output / "data")
+    log_to(args.output / "log.txt")
+    register_from_config(cfg)
+    weights = Path(cfg.OUTPUT_DIR, "model_final.pth")
+    if weights.is_file():
+        print(f"2/4 Training is done: {weights}\n3/4 Evaluation", flush=True)
+        model, results = evaluate(cfg, weights)
+    else:
+        print(f"2/4 Training, then 3/4 evaluation (details: {args.output / 'log.txt'})", flush=True)
+        model, results = train(cfg)
+    print("4/4 Report", flush=True)
+    report(args, cfg, model, results)
+    print(f"Open {args.output / 'report.html'} in a browser.")
+
+
+def main() -> None:
+    """Runs the demo; refusals and Ctrl-C end with a sentence instead of a traceback."""
+    args = parse_args()
+    try:
+        run(args)
+    except run_stamp.OtherRunError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. The same command continues from the last checkpoint.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Trains and evaluates: the table of contents of a run, with Detectron2's command line.
+
+    python train_net.py --config-file CONFIG.yaml [--resume] [KEY VALUE …]
+    python train_net.py --config-file CONFIG.yaml --eval-only MODEL.WEIGHTS output/model_final.pth
+
+Without a GPU, `--num-gpus` counts CPU processes.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from detectron2.engine import default_argument_parser, launch
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+
+from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.trainer import Trainer, setup
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def evaluate(cfg, resume: bool) -> dict[str, Any]:
+    """Evaluates `MODEL.WEIGHTS`, or with `--resume` the last checkpoint of `OUTPUT_DIR`.
+
+    Raises:
+        ValueError: no checkpoint is named, or it leaves parameters of the model untouched.
+    """
+    model = Trainer.build_model(cfg)
+    checkpointer = KMaXCheckpointer(model, cfg.OUTPUT_DIR)
+    weights = checkpointer.get_checkpoint_file() if resume else cfg.MODEL.WEIGHTS
+    if not weights:
+        raise ValueError("--eval-only needs a checkpoint: add MODEL.WEIGHTS path/to/model.pth")
+    checkpointer.load_complete(weights)
+    results = Trainer.test(cfg, model)
+    if comm.is_main_process():
+        verify_results(cfg, results)
+    return results
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Runs in every process; returns the evaluation results (empty but in the main process)."""
+    cfg = setup(args)
+    if args.eval_only:
+        return evaluate(cfg, args.resume)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; a run without a config is refused with the list of configs."""
+    parser = default_argument_parser()
+    args = parser.parse_args(arguments)
+    if not args.config_file:
+        leaves = (path for path in CONFIGS.rglob("*.yaml") if "_base_" not in path.parts)
+        names = "\n  ".join(str(path.relative_to(CONFIGS.parent)) for path in sorted(leaves))
+        parser.error(f"--config-file is required. There are\n  {names}")
+    return args
+
+
+if __name__ == "__main__":
+    options = parse_args()
+    launch(
+        main,
+        options.num_gpus,
+        num_machines=options.num_machines,
+        machine_rank=options.machine_rank,
+        dist_url=options.dist_url,
+        args=(options,),
+    )
