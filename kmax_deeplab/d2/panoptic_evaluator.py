@@ -118,8 +118,8 @@ class PanopticEvaluator(DatasetEvaluator):
         """Adds up all ranks, logs a table and writes the files of the whole dataset.
 
         Returns:
-            {"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", ..., "PQ-<category>", ...}} in percent on
-            the main process, an empty dict on the others.
+            {"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", ..., "PQ-<category>", "SQ-<category>",
+            "RQ-<category>", ...}} in percent on the main process, an empty dict on the others.
 
         Raises:
             ValueError: images of the dataset have no prediction.
@@ -222,7 +222,10 @@ def _to_detectron2(
     for group, suffix in SUFFIXES.items():
         for metric in ("pq", "sq", "rq"):
             numbers[metric.upper() + suffix] = 100 * getattr(groups[group], metric)
-    return numbers | {f"PQ-{name}": 100 * quality.pq for name, quality in classes.items()}
+    for name, quality in classes.items():
+        for metric in ("pq", "sq", "rq"):
+            numbers[f"{metric.upper()}-{name}"] = 100 * getattr(quality, metric)
+    return numbers
 
 
 def _without_nan(numbers: Mapping[str, float]) -> dict[str, float | None]:
