@@ -2,8 +2,9 @@
 
 What enters: a random generator and the image size. What leaves: an RGB image, its map of segment
 ids and the COCO-panoptic description of the segments. A horizon and a border, both wavy, part the
-stuff; things of random colour, size, rotation and stretch cover each other; now and then there is a
-cluster of tiny shapes (a crowd segment) or something without a label (void).
+stuff; things of random size, rotation and stretch, each with the relief and a colour of its class,
+cover each other; now and then there is a cluster of tiny shapes (a crowd segment) or something
+without a label (void).
 """
 
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ CATEGORIES = (
 )
 CATEGORY_IDS = {category["name"]: category["id"] for category in CATEGORIES}
 THINGS = tuple(category["name"] for category in CATEGORIES if category["isthing"])
+HUES = {"disc": 0, "square": 90, "triangle": 180, "star": 270}
+HUE_SPREAD = 55  # degrees to either side: the colours of two classes overlap, shape and relief tell
 GROUNDS = ("grass", "water", "sand")
 LEAST_VISIBLE = 0.4  # share of a thing that later things must leave uncovered
 LEAST_AREA = 0.004  # share of the image below which a segment is left unlabelled
@@ -103,21 +106,45 @@ def outline(name: str) -> np.ndarray:
     return radii[:, None] * np.stack((np.cos(angles), np.sin(angles)), axis=1)
 
 
-def shape_mask(
-    name: str, rng: np.random.Generator, size: int, centre: np.ndarray, radius: float
-) -> np.ndarray:
-    """Draws a rotated, slightly stretched shape as a (size, size) bool mask."""
-    angle, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.15)
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    corners = centre + radius * (outline(name) * (stretch, 1 / stretch)) @ rotation.T
-    mask = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(mask, [np.round(16 * corners).astype(np.int32)], 1, shift=4)
-    return mask.astype(bool)
+@dataclass(frozen=True)
+class Pose:
+    """Where a shape of radius 1 around the origin comes to lie: centre + local @ axes, pixels."""
+
+    centre: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, centre: np.ndarray, radius: float) -> "Pose":
+        """Draws a rotation and a slight stretch for a shape of the given radius in pixels."""
+        angle, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.15)
+        rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        return cls(centre, radius * np.diag((stretch, 1 / stretch)) @ rotation)
+
+    def mask(self, name: str, size: int) -> np.ndarray:
+        """Fills a shape's outline: (size, size) bool."""
+        corners = self.centre + outline(name) @ self.axes
+        mask = np.zeros((size, size), np.uint8)
+        cv2.fillPoly(mask, [np.round(16 * corners).astype(np.int32)], 1, shift=4)
+        return mask.astype(bool)
+
+    def relief(self, name: str, size: int) -> np.ndarray:
+        """Draws the light and dark of a shape's surface, which turns with it: (size, size, 1)."""
+        columns_rows = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
+        u, v = np.moveaxis((columns_rows - self.centre) @ np.linalg.inv(self.axes), -1, 0)
+        radius = np.hypot(u, v)
+        light = {
+            "disc": 1.25 - 0.8 * radius**2,  # a ball
+            "square": np.where(np.minimum(np.abs(u), np.abs(v)) < 0.14, 0.45, 1.05),  # a crossbar
+            "triangle": np.where(np.sin(9 * v) > 0, 1.15, 0.6),  # stripes
+            "star": 1.5 - radius,  # a glow
+        }[name]
+        return light.astype(np.float32)[..., None]
 
 
-def random_colour(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draws a vivid colour, shaded along a random direction: (size, size, 3) float32."""
-    hsv = np.float32([[[rng.uniform(0, 360), rng.uniform(0.65, 1), rng.uniform(0.55, 1)]]])
+def random_colour(name: str, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draws a vivid colour of a class, shaded along a random direction: (size, size, 3) float32."""
+    hue = (HUES[name] + rng.uniform(-HUE_SPREAD, HUE_SPREAD)) % 360
+    hsv = np.float32([[[hue, rng.uniform(0.65, 1), rng.uniform(0.55, 1)]]])
     slope = rng.uniform(-0.35, 0.35, 2)
     ramp = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     shade = 1 + slope[0] * ramp[:, None] + slope[1] * ramp[None, :]
@@ -125,15 +152,17 @@ def random_colour(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def paint_things(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Puts 2 to 6 things on the canvas; one that would all but hide another is drawn anew."""
+    """Puts 2 to 5 things on the canvas; one that would all but hide another is drawn anew."""
     size = len(canvas.ids)
-    wanted, areas = rng.integers(2, 7), {}
+    wanted, areas = rng.integers(2, 6), {}
     for _ in range(8 * wanted):
-        name, radius = rng.choice(THINGS), size * rng.uniform(0.10, 0.20)
-        mask = shape_mask(name, rng, size, rng.uniform(0.08, 0.92, 2) * size, radius)
+        name, radius = rng.choice(THINGS), size * rng.uniform(0.14, 0.27)
+        pose = Pose.draw(rng, rng.uniform(0.08, 0.92, 2) * size, radius)
+        mask = pose.mask(name, size)
         visible = {key: np.count_nonzero((canvas.ids == key) & ~mask) for key in areas}
         if all(visible[key] >= LEAST_VISIBLE * area for key, area in areas.items()):
-            key = canvas.paint(mask, random_colour(rng, size), name)
+            colours = random_colour(name, rng, size) * pose.relief(name, size)
+            key = canvas.paint(mask, colours, name)
             areas[key] = np.count_nonzero(mask)
         if len(areas) == wanted:
             return
@@ -146,8 +175,8 @@ def paint_crowd(canvas: Canvas, rng: np.random.Generator) -> None:
     mask = np.zeros_like(canvas.ids, bool)
     for _ in range(rng.integers(8, 15)):
         offset = rng.normal(0, 0.07 * size, 2)
-        mask |= shape_mask(name, rng, size, centre + offset, 0.028 * size)
-    canvas.paint(mask, random_colour(rng, size), name, iscrowd=1)
+        mask |= Pose.draw(rng, centre + offset, 0.028 * size).mask(name, size)
+    canvas.paint(mask, random_colour(name, rng, size), name, iscrowd=1)
 
 
 def paint_void(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -3,13 +3,28 @@
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.resnet import BasicStem, ResNet
+from torch import Tensor
 
 from kmax_deeplab.modeling.convnext import ConvNeXt
 from kmax_deeplab.modeling.layers import make_norm
+from kmax_deeplab.modeling.recomputation import Recomputing
+
+
+class LeanResNet(Recomputing, ResNet):
+    """Detectron2's ResNet, whose stages may recompute their activations."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Computes the declared features of an image (B, 3, H, W)."""
+        x = self.stem(image)
+        features = {"stem": x}
+        for name, stage in zip(self.stage_names, self.stages, strict=True):
+            x = self.run(stage, x)
+            features[name] = x
+        return {name: features[name] for name in self._out_features}
 
 
 @BACKBONE_REGISTRY.register()
-def custom_bn_build_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+def custom_bn_build_resnet_backbone(cfg, input_shape: ShapeSpec) -> LeanResNet:
     """Builds Detectron2's ResNet-18 to -152 with this network's batch norm (eps 1e-3)."""
     node = cfg.MODEL.RESNETS
     norm = make_norm(node.NORM, cfg.MODEL.KMAX_DEEPLAB.NORM_MOMENTUM)
@@ -21,7 +36,7 @@ def custom_bn_build_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
     stages = ResNet.make_default_stages(
         node.DEPTH, norm=norm, **(bottleneck if node.DEPTH >= 50 else {})
     )
-    return ResNet(
+    return LeanResNet(
         stem, stages, out_features=node.OUT_FEATURES, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT
     )
 

@@ -77,6 +77,11 @@ def _add_network(cfg: CfgNode) -> None:
     # Weight of the newest batch in running statistics, head and ResNet.
     node.NORM_MOMENTUM = 0.01
     node.CHANNEL_LAST_FORMAT = False
+    # On a CPU a training step keeps the outputs of convolutions only and computes norms,
+    # activations and attention weights of head and ResNet again when their gradient is due:
+    # identical gradients, about a quarter less memory, a few per cent more time. Tiny networks are
+    # better off without. GPUs never do it: every operator gives the host more work to wait for.
+    node.RECOMPUTE_ACTIVATIONS = True
     node.SIZE_DIVISIBILITY = -1
 
     node.PIXEL_DEC = CfgNode()

@@ -11,6 +11,7 @@ from detectron2.structures import BitMasks, Instances
 from torch import Tensor, nn
 
 from kmax_deeplab.losses.criterion import LossSettings, compute_losses
+from kmax_deeplab.modeling.recomputation import set_recompute
 from kmax_deeplab.postprocessing import Geometry, InstanceMasks, PostprocessedImage, postprocess
 from kmax_deeplab.structures import MergeThresholds, Prediction, Targets
 
@@ -57,9 +58,13 @@ class kMaXDeepLab(nn.Module):
     @classmethod
     def from_config(cls, cfg) -> dict:
         backbone = build_backbone(cfg)
+        head = build_sem_seg_head(cfg, backbone.output_shape())
+        on_cpu = torch.device(cfg.MODEL.DEVICE).type == "cpu"
+        for network in (backbone, head):
+            set_recompute(network, on_cpu and cfg.MODEL.KMAX_DEEPLAB.RECOMPUTE_ACTIVATIONS)
         return {
             "backbone": backbone,
-            "head": build_sem_seg_head(cfg, backbone.output_shape()),
+            "head": head,
             "criterion": partial(compute_losses, settings=loss_settings(cfg)),
             "postprocess": partial(postprocess, **_postprocess_settings(cfg)),
             "image_size": cfg.INPUT.IMAGE_SIZE,

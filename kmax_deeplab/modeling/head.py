@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from kmax_deeplab.modeling.pixel_decoder import PixelDecoder
+from kmax_deeplab.modeling.recomputation import Recomputing
 from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder
 from kmax_deeplab.structures import HeadOutput
 
@@ -12,7 +13,7 @@ SEMANTIC_FEATURES = (0, 2, 3)
 """Which inputs, coarse to fine, the auxiliary semantic head sees: strides 32, 8 and 4."""
 
 
-class KMaXHead(nn.Module):
+class KMaXHead(Recomputing):
     """Pixel decoder, k-means transformer decoder and, in training, the auxiliary semantic head.
 
     Args:
@@ -40,4 +41,4 @@ class KMaXHead(nn.Module):
         semantic = self.predictor.auxiliary_semantic_predictor
         if not self.training or semantic is None:
             return HeadOutput(predictions)
-        return HeadOutput(predictions, semantic([inputs[i] for i in SEMANTIC_FEATURES]))
+        return HeadOutput(predictions, self.run(semantic, [inputs[i] for i in SEMANTIC_FEATURES]))

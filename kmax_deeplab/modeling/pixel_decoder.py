@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kmax_deeplab.modeling.axial_attention import AxialAttention
 from kmax_deeplab.modeling.layers import ChannelLayerNorm, ConvBN, Norm, resize_bilinear, zero_init
+from kmax_deeplab.modeling.recomputation import Recomputing
 
 EXPANSION = 4
 """Output channels of a block per base channel."""
@@ -80,7 +81,7 @@ class AxialBlock(ResidualBlock):
 BLOCKS = {"axial": AxialBlock, "bottleneck": BottleneckBlock}
 
 
-class Stage(nn.Module):
+class Stage(Recomputing):
     """Residual blocks of one resolution."""
 
     def __init__(
@@ -95,7 +96,9 @@ class Stage(nn.Module):
         self.blocks = nn.Sequential(*(BLOCKS[kind](c, base_channels, **settings) for c in inputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(x)
+        for block in self.blocks:
+            x = self.run(block, x)
+        return x
 
 
 class ResizedFuse(nn.Module):
@@ -123,7 +126,7 @@ def _projection(in_channels: int, out_channels: int, norm: Norm) -> ConvBN | Non
     return ConvBN(in_channels, out_channels, norm=norm) if in_channels != out_channels else None
 
 
-class PixelDecoder(nn.Module):
+class PixelDecoder(Recomputing):
     """Decodes backbone features, coarse to fine.
 
     Args:
@@ -170,5 +173,5 @@ class PixelDecoder(nn.Module):
         normed = [norm(x) for norm, x in zip(self.in_norms, features, strict=True)]
         outputs = [self.stages[0](normed[0])]
         for fuse, stage, high in zip(self.resized_fuses, self.stages[1:], normed[1:], strict=True):
-            outputs.append(stage(fuse(outputs[-1], high)))
+            outputs.append(stage(self.run(fuse, outputs[-1], high)))
         return outputs

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kmax_deeplab.modeling.layers import ConvBN, Norm, init_conv, zero_init
 from kmax_deeplab.modeling.mask_predictor import MaskPredictor
+from kmax_deeplab.modeling.recomputation import Recomputing
 from kmax_deeplab.structures import Prediction
 
 CHANNELS = 256
@@ -120,7 +121,7 @@ class KMeansLayer(nn.Module):
         return self.kmeans_query_conv3_bn(self.kmeans_query_batch_norm_retrieved_value(update))
 
 
-class TransformerDecoder(nn.Module):
+class TransformerDecoder(Recomputing):
     """Clusters the pixel features of strides 32, 16 and 8, then predicts on the finest one.
 
     Args:
@@ -173,8 +174,8 @@ class TransformerDecoder(nn.Module):
         inputs = [f for f, depth in zip(features, self.depths, strict=True) for _ in range(depth)]
         predictions = []
         for layer, feature in zip(self.kmax_transformer_layers, inputs, strict=True):
-            centers, prediction = layer(centers, feature)
+            centers, prediction = self.run(layer, centers, feature)
             predictions.append(prediction)
         classes = self.class_embedding_projection(centers)
         masks = self.mask_embedding_projection(centers)
-        return [*predictions, self.predictor(classes, masks, finest)]
+        return [*predictions, self.run(self.predictor, classes, masks, finest)]
