@@ -13,7 +13,7 @@ from tests.d2.test_config import config
 from tests.golden import released
 
 
-@pytest.mark.parametrize("file", sorted(released.read("optimizer.json.gz")))
+@pytest.mark.parametrize("file", sorted(released.read("manifest.json.gz")))
 def test_every_parameter_has_the_released_learning_rate_and_decay(file):
     cfg = config("MODEL.DEVICE", "meta", file=file)
     with torch.device("meta"):
