@@ -75,7 +75,7 @@ def test_the_dataset_deserves_its_name(shapes):
         sorted(s["category_id"] for s in listed if is_thing[s["category_id"]] and not s["iscrowd"])
         for _, _, listed in drawn
     ]
-    assert min(map(len, things)) >= 1 and max(map(len, things)) == 6
+    assert min(map(len, things)) >= 1 and max(map(len, things)) == 5
     assert sum(len(set(classes)) < len(classes) for classes in things) > 50  # several of a class
 
 
