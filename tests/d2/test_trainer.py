@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from kmax_deeplab.d2 import trainer
+from kmax_deeplab.d2.datasets import register_panoptic
 from kmax_deeplab.d2.run_config import load_config
 
 CONFIG = Path(__file__).parents[2] / "configs" / "shapes" / "kmax_convnext_demo.yaml"
@@ -15,6 +16,15 @@ def test_an_unsupported_sampler_is_refused_by_name():
     cfg = load_config(CONFIG, ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"])
     with pytest.raises(ValueError, match=r"SAMPLER_TRAIN is 'RepeatFactorTrainingSampler'"):
         trainer.Trainer.build_train_loader(cfg)
+
+
+def test_a_truncated_image_ends_the_evaluation_of_a_run_with_its_name(tiny_dataset):
+    dataset = tiny_dataset()
+    path = dataset.truncate(0)
+    register_panoptic(**dataset.entry)
+    cfg = load_config(CONFIG, ["DATALOADER.NUM_WORKERS", "0"])
+    with pytest.raises(OSError, match=str(path)):
+        list(trainer.Trainer.build_test_loader(cfg, dataset.entry["name"]))
 
 
 def test_one_process_trains_the_bare_model():
