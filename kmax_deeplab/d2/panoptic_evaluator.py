@@ -207,11 +207,11 @@ def format_table(rows: Mapping[str, Quality]) -> str:
         [name, *(_percent(value) for value in (quality.pq, quality.sq, quality.rq))]
         for name, quality in rows.items()
     ]
-    return tabulate(numbers, ["", "PQ", "SQ", "RQ"], tablefmt="pipe", floatfmt=".2f")
+    return tabulate(numbers, ["", "PQ", "SQ", "RQ"], tablefmt="pipe", disable_numparse=True)
 
 
-def _percent(share: float) -> float | str:
-    return "-" if math.isnan(share) else 100 * share
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f}"
 
 
 def _to_detectron2(
