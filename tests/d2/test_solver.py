@@ -60,6 +60,13 @@ def test_the_schedule_warms_up_linearly_and_then_follows_the_polynomial_of_the_w
     assert schedule(999 / 1000) == pytest.approx(0.001**0.9)
 
 
+def test_the_schedule_is_the_released_one():
+    curve = released.read("optimizer.json.gz")["lr_curve_1000_warmup100_factor0.001_power0.9"]
+    schedule = WarmupPoly(1000, 100, warmup_factor=0.001, power=0.9)
+    ours = {iteration: schedule(int(iteration) / 1000) for iteration in curve}
+    assert ours == pytest.approx(curve, rel=1e-12)
+
+
 def test_the_decay_never_falls_below_its_floor():
     schedule = WarmupPoly(1000, 0, warmup_factor=0.001, power=0.9, floor=0.1)
     assert schedule(0.999) == 0.1
