@@ -13,6 +13,8 @@ from timm.layers import trunc_normal_tf_
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kmax_deeplab.modeling.norm_gelu import norm_gelu
+
 Norm = Callable[[int], nn.Module]
 """Makes the norm layer for a number of channels; the only way norm settings reach a module."""
 
@@ -21,7 +23,13 @@ BATCH_NORM_EPS = 1e-3
 
 
 class LocalBatchNorm(_BatchNorm):
-    """Batch norm over (B, C, ...) with the statistics of this process alone."""
+    """Batch norm over (B, C, ...) with the statistics of this process alone.
+
+    Attributes:
+        is_local: whether nothing but this process's batch enters the statistics.
+    """
+
+    is_local = True
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -35,6 +43,10 @@ class BatchNorm(LocalBatchNorm):
     itself DistributedDataParallel refuses on CPUs. CPU ranks average their moments here; every
     rank must hold an equally large batch.
     """
+
+    @property
+    def is_local(self) -> bool:
+        return not distributed.is_initialized()
 
     process_group = None
     _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
@@ -128,8 +140,8 @@ class ConvBN(nn.Module):
         init_depthwise(self.conv) if depthwise else init_conv(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
-        return F.gelu(x) if self.gelu else x
+        x = self.conv(x)
+        return norm_gelu(self.norm, x) if self.gelu else self.norm(x)
 
 
 def init_conv(conv: nn.Module, std: float | None = None) -> None:

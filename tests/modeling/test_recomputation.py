@@ -93,7 +93,7 @@ def test_only_a_part_that_recomputes_forgets_its_activations():
     forgotten = []
     for network in plain_and_lean(Bricks()):
         seen = []
-        network.part[0].norm.register_forward_hook(
+        network.part[0].register_forward_hook(
             lambda module, inputs, output, seen=seen: seen.append(
                 StorageWeakRef(output.untyped_storage())
             )
