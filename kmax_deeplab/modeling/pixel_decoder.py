@@ -69,6 +69,7 @@ class PixelDecoder(Recomputing):
         block_kinds: "axial" or "bottleneck" for each stage.
         norm: maker of the norms.
         drop_path: drop probability of the residual branches.
+        bottleneck_dilation: of the 3x3 convolution of bottleneck blocks.
     """
 
     def __init__(
@@ -80,19 +81,22 @@ class PixelDecoder(Recomputing):
         block_kinds: Sequence[str],
         norm: Norm,
         drop_path: float = 0.0,
+        bottleneck_dilation: int = 1,
     ):
         super().__init__()
         self.in_norms = nn.ModuleList(ChannelLayerNorm(c) for c in in_channels)
         self.stages = nn.ModuleList()
         self.resized_fuses = nn.ModuleList()
         self.out_channels = [EXPANSION * c for c in base_channels]
+        settings = {kind: {"norm": norm, "drop_path": drop_path} for kind in block_kinds}
+        settings.setdefault("bottleneck", {})["dilation"] = bottleneck_dilation
         rows = zip(in_channels, base_channels, depths, block_kinds, strict=True)
         for index, (channels, base, depth, kind) in enumerate(rows):
             if index > 0:
                 previous = self.out_channels[index - 1]
                 self.resized_fuses.append(ResizedFuse(previous, channels, base, norm=norm))
                 channels = base
-            self.stages.append(Stage(kind, depth, channels, base, norm=norm, drop_path=drop_path))
+            self.stages.append(Stage(kind, depth, channels, base, **settings[kind]))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Decodes all stages.

@@ -1,6 +1,6 @@
 """Residual blocks that activate on entry: a feature map in, an unactivated one out.
 
-The pixel decoder is made of them.
+The pixel decoder and the axial ResNet are made of them.
 """
 
 import torch.nn.functional as F
@@ -23,18 +23,26 @@ class ResidualBlock(nn.Module):
         width: channels between the two 1x1 convolutions.
         norm: maker of the norms.
         drop_path: drop probability of the residual branch.
+        stride: of the shortcut; the middle has the same.
     """
 
     def __init__(
-        self, in_channels: int, base_channels: int, *, width: int, norm: Norm, drop_path: float
+        self,
+        in_channels: int,
+        base_channels: int,
+        *,
+        width: int,
+        norm: Norm,
+        drop_path: float,
+        stride: int = 1,
     ):
         super().__init__()
         out_channels = EXPANSION * base_channels
         self.conv1_bn_act = ConvBN(in_channels, width, norm=norm, gelu=True)
         self.conv3_bn = zero_init(ConvBN(width, out_channels, norm=norm))
         self.shortcut = (
-            ConvBN(in_channels, out_channels, norm=norm)
-            if in_channels != out_channels
+            ConvBN(in_channels, out_channels, norm=norm, stride=stride)
+            if in_channels != out_channels or stride != 1
             else nn.Identity()
         )
         self.drop_path = DropPath(drop_path)
@@ -45,30 +53,56 @@ class ResidualBlock(nn.Module):
         return self.shortcut(x) + self.drop_path(residual)
 
     def middle(self, x: Tensor) -> Tensor:
-        """Mixes positions of (B, width, H, W)."""
+        """Mixes positions of (B, width, H, W), to (B, width, H / stride, W / stride)."""
         raise NotImplementedError
 
 
 class BottleneckBlock(ResidualBlock):
-    """Residual block whose middle is a 3x3 convolution; 2 more arguments as in `ResidualBlock`."""
+    """Residual block whose middle is a 3x3 convolution.
 
-    def __init__(self, in_channels: int, base_channels: int, *, norm: Norm, drop_path: float):
+    Args:
+        dilation: of the 3x3 convolution; the others as in `ResidualBlock`, whose width is c.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        base_channels: int,
+        *,
+        norm: Norm,
+        dilation: int = 1,
+        stride: int = 1,
+        **settings: object,
+    ):
+        width = base_channels
         super().__init__(
-            in_channels, base_channels, width=base_channels, norm=norm, drop_path=drop_path
+            in_channels, base_channels, width=width, norm=norm, stride=stride, **settings
         )
-        self.conv2_bn_act = ConvBN(base_channels, base_channels, 3, norm=norm, gelu=True)
+        self.conv2_bn_act = ConvBN(
+            width, width, 3, norm=norm, gelu=True, dilation=dilation, stride=stride
+        )
 
     def middle(self, x: Tensor) -> Tensor:
         return self.conv2_bn_act(x)
 
 
 class AxialBlock(ResidualBlock):
-    """Residual block whose middle is axial attention."""
+    """Residual block whose middle is axial attention; its width is 2c."""
 
-    def __init__(self, in_channels: int, base_channels: int, *, norm: Norm, drop_path: float):
+    def __init__(
+        self,
+        in_channels: int,
+        base_channels: int,
+        *,
+        norm: Norm,
+        stride: int = 1,
+        **settings: object,
+    ):
         width = 2 * base_channels
-        super().__init__(in_channels, base_channels, width=width, norm=norm, drop_path=drop_path)
-        self.attention = AxialAttention(width, norm=norm)
+        super().__init__(
+            in_channels, base_channels, width=width, norm=norm, stride=stride, **settings
+        )
+        self.attention = AxialAttention(width, norm=norm, stride=stride)
 
     def middle(self, x: Tensor) -> Tensor:
         return F.gelu(self.attention(x))
