@@ -75,7 +75,7 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(prefix)
         names = network_variables(reader.get_variable_to_shape_map()).values()
         return {name: reader.get_tensor(name) for name in names}
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"TensorFlow cannot read all of {prefix!r}: {error}") from error
 
 
