@@ -30,7 +30,10 @@ class LeanResNet(Recomputing, ResNet):
 
 @BACKBONE_REGISTRY.register()
 def custom_bn_build_resnet_backbone(cfg, input_shape: ShapeSpec) -> LeanResNet:
-    """Builds Detectron2's ResNet-18 to -152 with this network's batch norm (eps 1e-3)."""
+    """Builds Detectron2's ResNet-18 to -152 with this network's batch norm (eps 1e-3).
+
+    The keys `MODEL.RESNETS.STEM_POOL` and `ACTIVATE_ON_ENTRY` make it TensorFlow's ResNet-50.
+    """
     node = cfg.MODEL.RESNETS
     norm = make_norm(node.NORM, cfg.MODEL.KMAX_DEEPLAB.NORM_MOMENTUM)
     stem = PlainStem(

@@ -17,7 +17,7 @@ RELATIVE_POSITIONS = 509
 
 
 def residual_block(
-    ours: str, theirs: str, channels: int, base: int, is_axial: bool, has_shortcut: bool
+    ours: str, theirs: str, channels: int, base: int, *, is_axial: bool, has_shortcut: bool
 ) -> Entries:
     """A residual block of base width c from `channels` to 4c channels."""
     width = 2 * base if is_axial else base

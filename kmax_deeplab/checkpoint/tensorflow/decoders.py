@@ -95,8 +95,8 @@ def _kmeans_layer(ours: str, theirs: str, pixel_channels: int) -> Entries:
         "kmeans_query_conv3_bn": ("kmeans_memory_conv3_bn", (CHANNELS, CHANNELS), lio_to_oil),
         "query_qkv_conv_bn": ("memory_qkv_conv_bn", (CHANNELS, 2 * CHANNELS), lio_to_oil),
         "query_conv3_bn": ("memory_conv3_bn", (CHANNELS, CHANNELS), lio_to_oil),
-        "query_ffn_conv1_bn_act": ("memory_ffn_conv1_bn_act", (CHANNELS, 2048), lio_to_oil),
-        "query_ffn_conv2_bn": ("memory_ffn_conv2_bn", (2048, CHANNELS), lio_to_oil),
+        "query_ffn_conv1_bn_act": ("memory_ffn_conv1_bn_act", (CHANNELS, 8 * CHANNELS), lio_to_oil),
+        "query_ffn_conv2_bn": ("memory_ffn_conv2_bn", (8 * CHANNELS, CHANNELS), lio_to_oil),
     }
     for name, (their_name, channels, layout) in convolutions.items():
         yield from sequence_conv_bn(f"{ours}.{name}", f"{theirs}/_{their_name}", channels, layout)

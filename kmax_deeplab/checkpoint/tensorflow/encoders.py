@@ -31,6 +31,9 @@ RESNET_DEPTHS = (3, 4, 6, 3)
 AXIAL_DEPTHS = {"r50": (0, 0, 0, 0), "maxs": (0, 0, 5, 3)}
 """How many blocks of each stage, the last ones, are axial."""
 
+MAXS_STEM = {"conv1_bn_act": (3, 64), "conv2_bn_act": (64, 64), "conv3_bn": (64, 128)}
+"""Input and output channels of its convolutions."""
+
 BACKBONES = (*AXIAL_DEPTHS, *CONVNEXTS)
 
 
@@ -47,17 +50,13 @@ def encoder(backbone: str) -> Entries:
     if backbone in CONVNEXTS:
         yield from _convnext(*CONVNEXTS[backbone])
     elif backbone == "maxs":
-        for name, out in {
-            "conv1_bn_act": (3, 64),
-            "conv2_bn_act": (64, 64),
-            "conv3_bn": (64, 128),
-        }.items():
-            yield from conv_bn(f"backbone.stem.{name}", f"encoder/_stem/_{name}", out, 3)
-        yield from _resnet_stages(128, AXIAL_DEPTHS["maxs"])
+        for name, channels in MAXS_STEM.items():
+            yield from conv_bn(f"backbone.stem.{name}", f"encoder/_stem/_{name}", channels, 3)
+        yield from _resnet_stages(backbone)
     else:
         stem = conv_bn("backbone.stem.conv1", "encoder/_stem", (3, 64), 7)
         yield from map(_as_in_detectron2, stem)
-        yield from map(_as_in_detectron2, _resnet_stages(64, AXIAL_DEPTHS["r50"]))
+        yield from map(_as_in_detectron2, _resnet_stages(backbone))
 
 
 def _as_in_detectron2(entry: Entry) -> Entry:
@@ -66,33 +65,45 @@ def _as_in_detectron2(entry: Entry) -> Entry:
     return replace(entry, ours=ours.replace(".conv.", "."))
 
 
-def _resnet_stages(channels: int, axial_depths: Sequence[int]) -> Entries:
-    for stage, (depth, axial) in enumerate(zip(RESNET_DEPTHS, axial_depths, strict=True), 2):
-        base = 16 * 2**stage
+def _resnet_stages(backbone: str) -> Entries:
+    channels = RESNET_STEMS[backbone]
+    for index, out_channels in enumerate(RESNET_STAGES):
+        depth, axial_depth = RESNET_DEPTHS[index], AXIAL_DEPTHS[backbone][index]
         for block in range(depth):
-            ours, theirs = (
-                f"backbone.res{stage}.{block}",
-                f"encoder/_stage{stage}/_block{block + 1}",
+            yield from residual_block(
+                f"backbone.res{index + 2}.{block}",
+                f"encoder/_stage{index + 2}/_block{block + 1}",
+                channels,
+                out_channels // 4,
+                is_axial=block >= depth - axial_depth,
+                has_shortcut=block == 0,
             )
-            is_axial = block >= depth - axial
-            yield from residual_block(ours, theirs, channels, base, is_axial, block == 0)
-            channels = 4 * base
+            channels = out_channels
 
 
-def _convnext(depths: Sequence[int], dims: Sequence[int]) -> Entries:
-    for index, dim in enumerate(dims):
-        ours, theirs = f"backbone.downsample_layers.{index}", f"encoder/downsample_layers/{index}"
-        conv_at, norm_at = (1, 0) if index else (0, 1)
-        channels, size = ((dims[index - 1], dim), 2) if index else ((3, dim), 4)
-        names = (f"{ours}.{conv_at}", f"{theirs}/layer_with_weights-{conv_at}")
-        yield from conv(*names, channels, size)
-        yield from bias(*names, dim)
-        names = (f"{ours}.{norm_at}", f"{theirs}/layer_with_weights-{norm_at}")
-        yield from layer_norm(*names, channels[:1] if index else (dim,))
+def _convnext(depths: Sequence[int], dims: tuple[int, ...]) -> Entries:
+    first, second = _downsampling_layers(0)  # the stem: convolution, norm
+    yield from conv(*first, (3, dims[0]), 4)
+    yield from bias(*first, dims[0])
+    yield from layer_norm(*second, dims[:1])
+    for index in range(1, len(dims)):
+        first, second = _downsampling_layers(index)  # the other way round
+        yield from layer_norm(*first, dims[index - 1 : index])
+        yield from conv(*second, dims[index - 1 : index + 1], 2)
+        yield from bias(*second, dims[index])
     for stage, (depth, dim) in enumerate(zip(depths, dims, strict=True)):
         for block in range(depth):
             theirs = f"encoder/stages/{stage}/layer_with_weights-{block}"
             yield from _convnext_block(f"backbone.stages.{stage}.{block}", theirs, dim)
+
+
+def _downsampling_layers(index: int) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Names of the two layers, ours and theirs each."""
+    ours, theirs = f"backbone.downsample_layers.{index}", f"encoder/downsample_layers/{index}"
+    return (
+        (f"{ours}.0", f"{theirs}/layer_with_weights-0"),
+        (f"{ours}.1", f"{theirs}/layer_with_weights-1"),
+    )
 
 
 def _convnext_block(ours: str, theirs: str, dim: int) -> Entries:
