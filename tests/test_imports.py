@@ -18,7 +18,7 @@ ROOMS = {
     "postprocessing": {"structures"},
     "metrics": {"structures", "data"},
     "data": {"structures"},
-    "checkpoint": set(),
+    "checkpoint": {"data"},  # the order of ADE20K's classes
     "visualize": {"structures", "data", "postprocessing", "metrics"},
     "benchmark": {"structures"},
 }
@@ -26,6 +26,7 @@ ROOMS = {
 
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
+    "checkpoint": {"tensorflow"},
     "data": {"PIL", "pycocotools"},
     "metrics": {"PIL", "panopticapi"},
     "visualize": {"PIL"},

@@ -34,6 +34,7 @@ def add_kmax_deeplab_config(cfg: CfgNode) -> None:
     _add_network(cfg)
     _add_losses(cfg)
     _add_inference(cfg)
+    _add_tensorflow_variants(cfg)
 
 
 def _add_data(cfg: CfgNode) -> None:
@@ -72,9 +73,9 @@ def _add_convnext(cfg: CfgNode) -> None:
 def _add_network(cfg: CfgNode) -> None:
     cfg.MODEL.KMAX_DEEPLAB = CfgNode()
     node = cfg.MODEL.KMAX_DEEPLAB
-    # Norm of the head: "SyncBN" (statistics over all ranks) or "BN" (each rank its own).
+    # Norm of head and axial ResNet: "SyncBN" (statistics over all ranks) or "BN" (of each rank).
     node.NORM = "SyncBN"
-    # Weight of the newest batch in running statistics, head and ResNet.
+    # Weight of the newest batch in running statistics, head and ResNets.
     node.NORM_MOMENTUM = 0.01
     node.CHANNEL_LAST_FORMAT = False
     # On a CPU a training step keeps the outputs of convolutions only and computes norms,
@@ -147,6 +148,30 @@ def _add_inference(cfg: CfgNode) -> None:
     node.REORDER_CLASS_WEIGHT = 1.0
     node.REORDER_MASK_WEIGHT = 1.0
     node.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE = False
+
+
+def _add_tensorflow_variants(cfg: CfgNode) -> None:
+    """What the official TensorFlow models do otherwise; configs/_base_/tf*.yaml choose it."""
+    # Max-pool after the stem (stride 4). Without, stem has stride 2 and res2 begins with stride 2.
+    cfg.MODEL.RESNETS.STEM_POOL = True
+    # Blocks apply ReLU to their input instead of their output, so that features are unactivated.
+    cfg.MODEL.RESNETS.ACTIVATE_ON_ENTRY = False
+    # "none", "relu" or "gelu" for the features at strides 8 and 4 that the auxiliary semantic head
+    # sees: what the blocks of a backbone with unactivated features apply on entry.
+    cfg.MODEL.KMAX_DEEPLAB.LOW_LEVEL_ACTIVATION = "none"
+    # Dilation of the 3x3 convolutions in bottlenecks of the pixel decoder.
+    cfg.MODEL.KMAX_DEEPLAB.PIXEL_DEC.BOTTLENECK_DILATION = 1
+    # Backbone D2AxialResNet: MaX-S, the axial ResNet-50 with GELU.
+    cfg.MODEL.AXIAL_RESNET = CfgNode()
+    node = cfg.MODEL.AXIAL_RESNET
+    # Per stage: number of blocks, and how many of them, the last ones, attend along the axes.
+    node.DEPTHS = [3, 4, 6, 3]
+    node.AXIAL_DEPTHS = [0, 0, 5, 3]
+    # Of the first convolutions; the stem gives twice, res2 4 times, res5 32 times as many.
+    node.STEM_CHANNELS = 64
+    # Drop probability of every block, in order.
+    node.DROP_PATH_PROBS = [0.0] * 8 + [0.15] * 6 + [0.2] * 2
+    node.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
 
 
 def validate(cfg: CfgNode) -> None:

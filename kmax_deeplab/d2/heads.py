@@ -7,7 +7,7 @@ from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
 from kmax_deeplab.modeling.head import SEMANTIC_FEATURES, KMaXHead
-from kmax_deeplab.modeling.layers import make_norm
+from kmax_deeplab.modeling.layers import get_activation, make_norm
 from kmax_deeplab.modeling.pixel_decoder import PixelDecoder
 from kmax_deeplab.modeling.semantic_predictor import SemanticDecoder, SemanticHead
 from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder
@@ -54,6 +54,7 @@ class kMaXPixelDecoder(PixelDecoder):
             "block_kinds": node.LAYER_TYPES,
             "norm": _norm(cfg),
             "drop_path": node.DROP_PATH_PROB,
+            "bottleneck_dilation": node.BOTTLENECK_DILATION,
         }
 
 
@@ -112,6 +113,7 @@ class kMaXDeepLabHead(KMaXHead):
             "transformer_decoder": TRANSFORMER_DECODER_REGISTRY.get(node.TRANS_DEC.NAME)(
                 cfg, shapes
             ),
+            "low_level_activation": get_activation(node.LOW_LEVEL_ACTIVATION),
         }
 
     def forward(self, features: dict[str, Tensor]) -> HeadOutput | dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Position-sensitive axial attention (arXiv 2003.07853): a feature map in, the same size out.
+"""Position-sensitive axial attention (arXiv 2003.07853): a feature map in, a feature map out.
 
 Each column attends within itself, then each row. All three logits and both retrieved values have a
 batch norm of their own, which replaces the usual 1/sqrt(d).
@@ -95,10 +95,12 @@ class AxialAttention(nn.Module):
         channels: of input and output.
         norm: maker of the norms.
         num_heads: attention heads of each axis.
+        stride: every how many rows, then columns, are kept after attention along them.
     """
 
-    def __init__(self, channels: int, *, norm: Norm, num_heads: int = 8):
+    def __init__(self, channels: int, *, norm: Norm, num_heads: int = 8, stride: int = 1):
         super().__init__()
+        self.stride = stride
         settings = {
             "key_depth": channels // 2,
             "value_depth": channels,
@@ -109,9 +111,10 @@ class AxialAttention(nn.Module):
         self.width_axis = AxialAttention1d(channels, **settings)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attends along both axes of (B, C, H, W)."""
+        """Attends along both axes of (B, C, H, W), to (B, C, H / stride, W / stride)."""
         x = _attend_rows(self.height_axis, x.transpose(2, 3)).transpose(2, 3)
-        return _attend_rows(self.width_axis, x)
+        x = _attend_rows(self.width_axis, x[:, :, :: self.stride])
+        return x[..., :: self.stride]
 
 
 def _attend_rows(attention: AxialAttention1d, x: Tensor) -> Tensor:

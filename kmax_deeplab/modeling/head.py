@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from kmax_deeplab.modeling.layers import ACTIVATIONS, Activation
 from kmax_deeplab.modeling.pixel_decoder import PixelDecoder
 from kmax_deeplab.modeling.recomputation import Recomputing
 from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder
@@ -20,6 +21,8 @@ class KMaXHead(Recomputing):
         feature_names: backbone features, coarse to fine.
         pixel_decoder: decodes them.
         transformer_decoder: clusters the decoded pixels.
+        low_level_activation: of the features at strides 8 and 4 that the auxiliary semantic head
+            sees, for backbones whose features are not activated.
     """
 
     def __init__(
@@ -27,11 +30,14 @@ class KMaXHead(Recomputing):
         feature_names: Sequence[str],
         pixel_decoder: PixelDecoder,
         transformer_decoder: TransformerDecoder,
+        *,
+        low_level_activation: Activation = ACTIVATIONS["none"],
     ):
         super().__init__()
         self.feature_names = list(feature_names)
         self.pixel_decoder = pixel_decoder
         self.predictor = transformer_decoder
+        self.low_level_activation = low_level_activation
 
     def predict(self, features: dict[str, Tensor]) -> HeadOutput:
         """Runs both decoders on the backbone's features, {name: (B, C, H, W)}."""
@@ -41,4 +47,6 @@ class KMaXHead(Recomputing):
         semantic = self.predictor.auxiliary_semantic_predictor
         if not self.training or semantic is None:
             return HeadOutput(predictions)
-        return HeadOutput(predictions, self.run(semantic, [inputs[i] for i in SEMANTIC_FEATURES]))
+        coarsest, *low_level = (inputs[i] for i in SEMANTIC_FEATURES)
+        low_level = [self.low_level_activation(x) for x in low_level]
+        return HeadOutput(predictions, self.run(semantic, [coarsest, *low_level]))

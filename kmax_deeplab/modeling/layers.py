@@ -18,6 +18,9 @@ from kmax_deeplab.modeling.norm_gelu import norm_gelu
 Norm = Callable[[int], nn.Module]
 """Makes the norm layer for a number of channels; the only way norm settings reach a module."""
 
+Activation = Callable[[Tensor], Tensor]
+"""Elementwise function, not in place."""
+
 BATCH_NORM_EPS = 1e-3
 """Of every batch norm of the network (TensorFlow's default, kept by the released models)."""
 
@@ -96,18 +99,37 @@ def make_norm(name: str = "SyncBN", momentum: float = 0.01) -> Norm:
     return partial(NORMS[name], eps=BATCH_NORM_EPS, momentum=momentum)
 
 
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+ACTIVATIONS: dict[str, Activation] = {"none": _identity, "relu": F.relu, "gelu": F.gelu}
+
+
+def get_activation(name: str) -> Activation:
+    """Returns an activation by its name.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}; choose one of {sorted(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
 class ConvBN(nn.Module):
     """Convolution, then batch norm, then GELU; the last two are optional.
 
     Args:
         in_channels: input channels.
         out_channels: output channels.
-        kernel_size: odd; the padding keeps the size.
+        kernel_size: odd; the padding keeps the size, divided by the stride and rounded up.
         norm: maker of the norm layer; None leaves it out.
         gelu: whether GELU (the exact one) follows.
         depthwise: one filter per channel.
         bias: whether the convolution has a bias.
         dilation: of the convolution.
+        stride: of the convolution.
         sequence: convolve (B, C, L) instead of (B, C, H, W).
     """
 
@@ -122,6 +144,7 @@ class ConvBN(nn.Module):
         depthwise: bool = False,
         bias: bool = False,
         dilation: int = 1,
+        stride: int = 1,
         sequence: bool = False,
     ):
         super().__init__()
@@ -130,6 +153,7 @@ class ConvBN(nn.Module):
             in_channels,
             out_channels,
             kernel_size,
+            stride=stride,
             padding=dilation * (kernel_size // 2),
             dilation=dilation,
             groups=in_channels if depthwise else 1,

@@ -12,6 +12,7 @@ from torch import nn
 from kmax_deeplab.modeling.layers import (
     BatchNorm,
     ConvBN,
+    get_activation,
     init_conv,
     make_norm,
     resize_bilinear,
@@ -27,6 +28,11 @@ def test_the_norm_has_the_epsilon_and_momentum_of_the_release():
 def test_an_unknown_norm_is_refused_with_the_accepted_names():
     with pytest.raises(ValueError, match=r"'GN'.*BN.*SyncBN"):
         make_norm("GN")
+
+
+def test_an_unknown_activation_is_refused_with_the_accepted_names():
+    with pytest.raises(ValueError, match=r"'swish'.*gelu.*none.*relu"):
+        get_activation("swish")
 
 
 @pytest.mark.parametrize("name", ["SyncBN", "BN"])

@@ -1,0 +1,60 @@
+#!/usr/bin/env python
+"""Converts a checkpoint of the official TensorFlow zoo of kMaX-DeepLab for this project.
+
+Backbone, dataset and order of classes are read from the variables; file names mean nothing. What
+does not fit exactly is refused. Reading a TensorFlow checkpoint needs TensorFlow
+(pip install -r requirements-tf.txt), reading an .npz does not.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from kmax_deeplab.checkpoint.tensorflow import from_tensorflow, model_of
+from kmax_deeplab.checkpoint.tensorflow.files import read_variables, write_model
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "input",
+        metavar="IN",
+        help="TensorFlow checkpoint (prefix, .index file or folder) or .npz of its variables",
+    )
+    parser.add_argument(
+        "output", metavar="OUT", help="a .pkl for MODEL.WEIGHTS, with the config that is printed"
+    )
+    arguments = parser.parse_args()
+    output = Path(arguments.output)
+    if output.suffix != ".pkl":
+        parser.error(f"OUT {str(output)!r} must end in .pkl")
+    if not output.parent.is_dir():
+        parser.error(f"OUT {str(output)!r}: there is no folder {str(output.parent)!r}")
+    return arguments
+
+
+def main() -> None:
+    """Reads, converts, writes, and says which config goes with the result."""
+    arguments = parse_arguments()
+    print(f"Reading {arguments.input} ...", flush=True)
+    try:
+        variables = read_variables(arguments.input)
+        model = model_of(variables)
+        state = from_tensorflow(variables)
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    write_model(arguments.output, state)
+    folder = f"configs/{model.dataset}/panoptic_segmentation"
+    print(
+        f"Wrote {arguments.output}: {model}, {len(variables)} variables.\n"
+        f"python train_net.py --config-file {folder}/tf_kmax_{model.backbone}.yaml --eval-only "
+        f"MODEL.WEIGHTS {arguments.output} "
+        f"MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES {model.num_queries}"
+    )
+
+
+if __name__ == "__main__":
+    main()
