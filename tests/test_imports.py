@@ -26,6 +26,7 @@ ROOMS = {
 
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
+    "checkpoint": {"safetensors", "huggingface_hub"},
     "data": {"PIL", "pycocotools"},
     "metrics": {"PIL", "panopticapi"},
     "visualize": {"PIL"},
