@@ -1,8 +1,8 @@
 """Converts checkpoints: names, dtype, format; what only a training needs is left out.
 
     python tools/convert_checkpoint.py kmax_r50.pth ours.safetensors
-    python tools/convert_checkpoint.py output/model_final.pth for_the_released_code.pth --names released
-    python tools/convert_checkpoint.py output/model_final.pth half.safetensors --dtype float16
+    python tools/convert_checkpoint.py model_final.pth for_the_released_code.pth --names released
+    python tools/convert_checkpoint.py model_final.pth half.safetensors --dtype float16
 
 The input may be any whole model that this project reads, released or ours, .pth, .pkl or
 .safetensors. The suffix of the output names its format.

@@ -6,10 +6,10 @@ Below pixel decoder and predictor they have the underscore everywhere but in `PL
 
 MISSPELLED, SPELLED = "predcitor", "predictor"
 DECODERS = ("sem_seg_head.pixel_decoder.", "sem_seg_head.predictor.")
-PLAIN = frozenset(
-    "conv norm qkv_transform conv_block_0 conv_block_1 final_conv "
-    "weight bias running_mean running_var num_batches_tracked".split()
-)
+PLAIN = {
+    *("conv", "norm", "qkv_transform", "conv_block_0", "conv_block_1", "final_conv"),
+    *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+}
 """Components that have no leading underscore in the released names, besides numbers."""
 
 

@@ -81,8 +81,8 @@ def _add_timm(cfg: CfgNode) -> None:
     cfg.MODEL.TIMM.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     # Drop probability of the last block, as the model's own option `drop_path_rate`.
     cfg.MODEL.TIMM.DROP_PATH_RATE = 0.0
-    # Other options of the model's constructor, e.g. {window_size: 12}.
-    cfg.MODEL.TIMM.OPTIONS = CfgNode(new_allowed=True)
+    # Other options of the model's constructor, alternating names and values: ["window_size", 12].
+    cfg.MODEL.TIMM.OPTIONS = []
 
 
 def _add_network(cfg: CfgNode) -> None:

@@ -16,7 +16,7 @@ class D2Timm(TimmFeatures, Backbone):
 
     def __init__(self, cfg, input_shape: ShapeSpec):
         node = cfg.MODEL.TIMM
-        options = dict(node.OPTIONS)
+        options = dict(zip(node.OPTIONS[::2], node.OPTIONS[1::2], strict=True))
         if node.DROP_PATH_RATE > 0:
             options["drop_path_rate"] = node.DROP_PATH_RATE
         super().__init__(node.NAME, node.OUT_FEATURES, options)

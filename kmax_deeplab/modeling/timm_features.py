@@ -121,12 +121,21 @@ class TimmFeatures(nn.Module):
             and the names of those that features do not need.
         """
         classifier = self._sketch(num_classes=1000)  # some models have no head by default
-        modernise = getattr(sys.modules[type(classifier).__module__], "checkpoint_filter_fn", None)
-        if modernise is not None:
-            state = modernise(dict(state), classifier)
+        state = _modernise(state, classifier)
         spare = classifier.state_dict().keys() - self.body.state_dict().keys()
         ours = {f"body.{name}": value for name, value in state.items() if name not in spare}
         return ours, [name for name in state if name in spare]
+
+
+def _modernise(state: State, classifier: nn.Module) -> State:
+    """Brings an old layout of a model's weights to the present one, as timm itself does."""
+    convert = getattr(sys.modules[type(classifier).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return state
+    try:
+        return convert(dict(state), classifier)
+    except (AttributeError, KeyError, RuntimeError):
+        return state  # of another model: whoever compares the names refuses it
 
 
 def find_features(

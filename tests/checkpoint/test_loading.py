@@ -19,7 +19,9 @@ def block(**children):
 def network(classes=3, queries=4, width=2):
     predictor = block(
         cluster_centers=nn.Embedding(8, queries),
-        kmax_transformer_layers=nn.ModuleList([block(transformer_class_head=nn.Linear(8, classes))]),
+        kmax_transformer_layers=nn.ModuleList(
+            [block(transformer_class_head=nn.Linear(8, classes))]
+        ),
         auxiliary_semantic_predictor=block(conv=nn.Linear(2, 2), final_conv=nn.Linear(2, classes)),
     )
     backbone = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width))

@@ -76,7 +76,9 @@ def test_an_official_convnext_file_has_our_names_below_the_backbone():
     weights = translate({**ours.state_dict(), **classifier})
     assert weights.title == "official ConvNeXt"
     assert weights.unused == list(classifier)
-    assert shapes(weights.state) == {f"backbone.{n}": s for n, s in shapes(ours.state_dict()).items()}
+    assert shapes(weights.state) == {
+        f"backbone.{n}": s for n, s in shapes(ours.state_dict()).items()
+    }
 
 
 def test_names_of_a_wrapped_model_lose_their_prefix():
