@@ -13,6 +13,7 @@ ROOMS = {
     "__init__": set(),  # hands out names of other rooms lazily, by string
     "structures": set(),
     "run_stamp": set(),
+    "heap": set(),
     "modeling": {"structures"},
     "losses": {"structures"},
     "postprocessing": {"structures"},
@@ -26,10 +27,11 @@ ROOMS = {
 
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
-    "checkpoint": {"tensorflow"},
-    "data": {"PIL", "pycocotools"},
+    "benchmark": {"PIL"},
+    "checkpoint": {"huggingface_hub", "safetensors", "tensorflow"},
+    "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
-    "visualize": {"PIL"},
+    "visualize": {"PIL", "tqdm"},
 }
 """Libraries of the core, and what single rooms need besides to read and write files."""
 

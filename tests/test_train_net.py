@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import train_net
+from kmax_deeplab.checkpoint.parts import part_of
 
 ROOT = Path(train_net.__file__).parent
 CONFIG = str(ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml")
@@ -121,6 +122,18 @@ def test_evaluation_refuses_a_checkpoint_that_leaves_parameters_untouched(
 def test_evaluation_needs_a_checkpoint(shapes, tmp_path):
     with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS"):
         run(shapes, tmp_path, "--eval-only")
+
+
+def test_fine_tuning_from_other_classes_is_one_flag(finished, shapes, tmp_path):
+    state = torch.load(finished[0] / "model_final.pth")["model"]
+    state = {name: v[:5] if part_of(name) == "classes" else v for name, v in state.items()}
+    torch.save({"model": state}, tmp_path / "other.pth")
+    changes = {"MODEL.WEIGHTS": tmp_path / "other.pth", "SOLVER.MAX_ITER": 1}
+    with pytest.raises(ValueError, match=r"add MODEL\.KMAX_DEEPLAB\.REINITIALIZE \"\['classes'\]"):
+        run(shapes, tmp_path, **changes)
+    run(shapes, tmp_path, **changes, **{"MODEL.KMAX_DEEPLAB.REINITIALIZE": ["classes"]})
+    said = next(line for line in (tmp_path / "log.txt").open() if "re-initialised" in line)
+    assert "transformer_class_head.conv.weight" in said
 
 
 def test_a_run_without_config_lists_the_configs(capsys):

@@ -1,5 +1,6 @@
-"""Weights in: names of released checkpoints to ours.
+"""Weights in and out: files, whose they are, their names in ours, and whether they fit.
 
+`files` reads and writes, `sources` recognises and translates, `fit` fills a model or refuses.
 `KMaXCheckpointer` is handed out here by its public name; it lives at the edge.
 """
 

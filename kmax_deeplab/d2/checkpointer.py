@@ -1,31 +1,81 @@
-"""Checkpointer: files of the released code or ours in, a filled model out; atomic files out."""
+"""Checkpointer: weights of any known source in, a filled model out; atomic files out."""
 
+import logging
 import os
+from collections.abc import Sequence
 
 from detectron2.checkpoint import DetectionCheckpointer
-from torch.nn.modules.module import _IncompatibleKeys
+from detectron2.utils.file_io import PathManager
+from iopath.common.file_io import PathHandler
+from torch import nn
 
-from kmax_deeplab.checkpoint.released import from_released
+from kmax_deeplab.checkpoint.files import read_checkpoint
+from kmax_deeplab.checkpoint.loading import load_weights
+from kmax_deeplab.checkpoint.timm_hub import find_timm_weights
+
+logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"
 """Marks a checkpoint that is still being written."""
+WHERE = (
+    "Released checkpoints: see Models in README.md. ImageNet backbones: MODEL.WEIGHTS "
+    "timm://convnext_tiny.fb_in22k_ft_in1k_384, or a file of torchvision, timm or ConvNeXt"
+)
+
+
+class TimmHandler(PathHandler):
+    """Lets Detectron2's path manager open timm://NAME."""
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return ["timm://"]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: object) -> str:
+        return str(find_timm_weights(path.removeprefix("timm://")))
+
+
+PathManager.register_handler(TimmHandler())
 
 
 class KMaXCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer that knows the released names and never leaves a torn file."""
+    """Detectron2's checkpointer that reads all our sources and never leaves a torn file.
 
-    _complete = False
+    Args:
+        model: to fill or save.
+        save_dir: folder of the checkpoints.
+        reinitialize: parts that `load` leaves as they are (`MODEL.KMAX_DEEPLAB.REINITIALIZE`).
+        **checkpointables: saved and restored besides the model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        reinitialize: Sequence[str] = (),
+        **checkpointables: object,
+    ):
+        super().__init__(model, save_dir, **checkpointables)
+        self._reinitialize = tuple(reinitialize)
+        self._complete = False
+        self._origin = ""
 
     def load(self, path: str, *args: object, **kwargs: object) -> dict:
-        """Loads a checkpoint; what it lacks keeps its initial value and is logged.
+        """Loads a whole model, but for what is to be re-initialised, or a whole backbone.
+
+        Args:
+            path: a file, or an address that Detectron2 or timm knows (https://, timm://NAME).
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file fits no parameter of the model.
+            FileNotFoundError: there is no such file; says where to get one.
+            ValueError: the file is damaged, unsafe or of another model.
         """
         if path and "://" not in path and not os.path.isfile(path):
-            raise FileNotFoundError(f"checkpoint {path!r} does not exist; see MODEL.WEIGHTS")
-        return super().load(path, *args, **kwargs)
+            raise FileNotFoundError(f"checkpoint {path!r} does not exist. {WHERE}")
+        self._origin = path
+        try:
+            return super().load(path, *args, **kwargs)
+        finally:
+            self._parsed_url_during_load = None  # Detectron2 forgets it when loading fails
 
     def load_complete(self, path: str, *args: object, **kwargs: object) -> dict:
         """Loads a checkpoint that must fill the whole model and hold nothing else.
@@ -47,20 +97,18 @@ class KMaXCheckpointer(DetectionCheckpointer):
             return self.load_complete(self.get_checkpoint_file())
         return self.load(path, checkpointables=[])
 
-    def _load_model(self, checkpoint: dict) -> _IncompatibleKeys:
-        checkpoint["model"] = {from_released(k): v for k, v in checkpoint["model"].items()}
-        loaded = len(checkpoint["model"])
-        incompatible = super()._load_model(checkpoint)
-        unused = len(incompatible.unexpected_keys) + len(incompatible.incorrect_shapes)
-        total = len(self.model.state_dict())
-        problems = describe(incompatible)
-        if problems and (self._complete or loaded == unused):
-            raise ValueError(
-                f"the checkpoint is not one of this model: {loaded - unused} of {total} entries "
-                f"were filled. {problems}. Use the config that it was trained with"
-            )
-        self.logger.info("loaded %d of %d entries of the model", loaded - unused, total)
-        return incompatible
+    def _load_file(self, filename: str) -> dict:
+        return read_checkpoint(filename)
+
+    def _load_model(self, checkpoint: dict) -> None:
+        summary = load_weights(
+            self.model,
+            checkpoint.pop("model"),
+            origin=self._origin,
+            reinitialize=() if self._complete else self._reinitialize,
+            complete=self._complete,
+        )
+        logger.info(summary)
 
     def save(self, name: str, **kwargs: object) -> None:
         """Writes `name`.pth; a run killed meanwhile keeps its previous checkpoint."""
@@ -77,18 +125,3 @@ class KMaXCheckpointer(DetectionCheckpointer):
 
     def _rename(self, old: str, new: str) -> None:
         os.replace(os.path.join(self.save_dir, old), os.path.join(self.save_dir, new))
-
-
-def describe(incompatible: _IncompatibleKeys, limit: int = 5) -> str:
-    """Says in one line what did not fit; empty if everything did."""
-    shapes = [f"{k}: {have} in the file, {want} here" for k, have, want in incompatible[2]]
-    kinds = {
-        "missing": list(incompatible.missing_keys),
-        "unexpected": list(incompatible.unexpected_keys),
-        "of another shape": shapes,
-    }
-    return "; ".join(
-        f"{len(keys)} {kind} ({', '.join(keys[:limit])}{', …' if len(keys) > limit else ''})"
-        for kind, keys in kinds.items()
-        if keys
-    )

@@ -6,6 +6,8 @@ files work unchanged. New keys default to the released behaviour.
 
 from detectron2.config import CfgNode
 
+from kmax_deeplab.checkpoint.parts import check_parts
+
 MAPPERS = (
     "panoptic_lsj",
     "coco_panoptic_lsj",
@@ -31,7 +33,9 @@ def add_kmax_deeplab_config(cfg: CfgNode) -> None:
     _add_data(cfg)
     _add_solver(cfg)
     _add_convnext(cfg)
+    _add_timm(cfg)
     _add_network(cfg)
+    _add_weights(cfg)
     _add_losses(cfg)
     _add_inference(cfg)
     _add_tensorflow_variants(cfg)
@@ -70,6 +74,18 @@ def _add_convnext(cfg: CfgNode) -> None:
     cfg.MODEL.CONVNEXT.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
 
 
+def _add_timm(cfg: CfgNode) -> None:
+    cfg.MODEL.TIMM = CfgNode()
+    # Model of timm that MODEL.BACKBONE.NAME "D2Timm" wraps; MODEL.WEIGHTS names its weights.
+    cfg.MODEL.TIMM.NAME = "convnextv2_tiny"
+    # "stem" (stride 2, where the model has it) and "res2" to "res5" (strides 4, 8, 16, 32).
+    cfg.MODEL.TIMM.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Drop probability of the last block, as the model's own option `drop_path_rate`.
+    cfg.MODEL.TIMM.DROP_PATH_RATE = 0.0
+    # Other options of the model's constructor, alternating names and values: ["window_size", 12].
+    cfg.MODEL.TIMM.OPTIONS = []
+
+
 def _add_network(cfg: CfgNode) -> None:
     cfg.MODEL.KMAX_DEEPLAB = CfgNode()
     node = cfg.MODEL.KMAX_DEEPLAB
@@ -102,6 +118,13 @@ def _add_network(cfg: CfgNode) -> None:
     node.TRANS_DEC.IN_CHANNELS = [2048, 1024, 512, 256]
     node.TRANS_DEC.NUM_OBJECT_QUERIES = 128
     node.TRANS_DEC.DROP_PATH_PROB = 0.2
+
+
+def _add_weights(cfg: CfgNode) -> None:
+    # Parts of the model that begin anew whatever MODEL.WEIGHTS holds, for fine-tuning: "classes"
+    # (class heads and the last semantic layer), "queries" (cluster centres), "semantic" (the
+    # auxiliary semantic head below its last layer).
+    cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE = []
 
 
 def _add_losses(cfg: CfgNode) -> None:
@@ -189,5 +212,6 @@ def validate(cfg: CfgNode) -> None:
             f"INPUT.IMAGE_SIZE {size} must be (height, width), each 32k + 1 (or 32k) pixels, "
             f"e.g. {[max(side // 32, 1) * 32 + 1 for side in size]}"
         )
+    check_parts(cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE)
     if cfg.INPUT.FORMAT != "RGB":
         raise ValueError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; this network reads 'RGB'")

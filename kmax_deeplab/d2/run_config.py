@@ -11,10 +11,14 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
 from kmax_deeplab.d2.config import add_kmax_deeplab_config
+from kmax_deeplab.d2.config_paths import AnchoredConfig, resolve_paths
 
 
 def load_config(config_file: str, options: Sequence[str] = ()) -> CfgNode:
     """Merges Detectron2's defaults and ours with a YAML file, then with `KEY VALUE` pairs.
+
+    Relative paths of weights and datasets become absolute: from the file that writes them, or from
+    the working directory for those of the pairs.
 
     Args:
         config_file: path of a YAML file.
@@ -30,8 +34,18 @@ def load_config(config_file: str, options: Sequence[str] = ()) -> CfgNode:
     add_deeplab_config(cfg)
     add_kmax_deeplab_config(cfg)
     cfg.merge_from_file(config_file)
+    _take_paths(cfg, AnchoredConfig.load_yaml_with_base(str(config_file), allow_unsafe=True))
     cfg.merge_from_list(list(options))
+    resolve_paths(cfg, Path.cwd())
     return cfg
+
+
+def _take_paths(cfg: CfgNode, anchored: dict) -> None:
+    """Replaces the paths of a config by those that know their file."""
+    if "WEIGHTS" in anchored.get("MODEL", {}):
+        cfg.MODEL.WEIGHTS = anchored["MODEL"]["WEIGHTS"]
+    if "PANOPTIC" in anchored.get("DATASETS", {}):
+        cfg.DATASETS.PANOPTIC = anchored["DATASETS"]["PANOPTIC"]
 
 
 def adapt_to_machine(cfg: CfgNode) -> list[str]:

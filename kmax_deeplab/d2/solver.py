@@ -16,8 +16,9 @@ UNDECAYED_SUFFIXES = (
     "rpe.embeddings.weight",
     "cluster_centers.weight",
     "relative_position_bias_table",
+    "logit_scale",
 )
-"""Parameters without weight decay besides norms: biases, layer scales, positions, centres."""
+"""Parameters without weight decay besides norms and vectors: positions, centres, temperatures."""
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict]:
@@ -34,7 +35,8 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict]:
                 continue
             seen.add(parameter)
             full_name = f"{module_name}.{name}"
-            key = (_learning_rate(cfg, full_name), _weight_decay(cfg, full_name, module))
+            decay = _weight_decay(cfg, full_name, module, parameter)
+            key = (_learning_rate(cfg, full_name), decay)
             groups.setdefault(key, []).append(parameter)
     return [
         {"params": parameters, "lr": lr, "weight_decay": decay}
@@ -47,12 +49,12 @@ def _learning_rate(cfg: CfgNode, name: str) -> float:
     return cfg.SOLVER.BASE_LR * (cfg.SOLVER.BACKBONE_MULTIPLIER if in_backbone else 1.0)
 
 
-def _weight_decay(cfg: CfgNode, name: str, module: nn.Module) -> float:
+def _weight_decay(cfg: CfgNode, name: str, module: nn.Module, parameter: nn.Parameter) -> float:
     if isinstance(module, NORM_TYPES):
         return cfg.SOLVER.WEIGHT_DECAY_NORM
     if name.endswith("bias") and cfg.SOLVER.WEIGHT_DECAY_BIAS is not None:
         return cfg.SOLVER.WEIGHT_DECAY_BIAS
-    if name.endswith(UNDECAYED_SUFFIXES):
+    if parameter.ndim < 2 or name.endswith(UNDECAYED_SUFFIXES):
         return 0.0
     if isinstance(module, nn.Embedding):
         return cfg.SOLVER.WEIGHT_DECAY_EMBED

@@ -100,7 +100,12 @@ class Trainer(DefaultTrainer):
         step = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         self._trainer = step(distribute(model), None, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = KMaXCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = KMaXCheckpointer(
+            model,
+            cfg.OUTPUT_DIR,
+            reinitialize=cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE,
+            trainer=weakref.proxy(self),
+        )
         self.register_hooks(self.build_hooks())
 
     def train(self) -> dict[str, Any] | None:

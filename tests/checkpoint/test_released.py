@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from kmax_deeplab.checkpoint.released import from_released
+from kmax_deeplab.checkpoint.released import from_released, to_released
 from tests.d2.test_config import config
 from tests.golden import released
 
@@ -24,6 +24,13 @@ def test_translation_loses_no_name_and_leaves_ours_alone(file):
     ours = {from_released(name) for name in names}
     assert len(ours) == len(names)
     assert {from_released(name) for name in ours} == ours
+
+
+@pytest.mark.parametrize("file", sorted(released.read("manifest.json.gz")))
+def test_released_names_to_ours_and_back_are_the_same(file):
+    names = released.read("manifest.json.gz")[file]
+    assert {to_released(from_released(name)): shape for name, shape in names.items()} == names
+    assert all(to_released(name) == name for name in names)
 
 
 def test_the_resnet_50_model_has_the_published_number_of_parameters():

@@ -82,7 +82,10 @@ def logged():
         def emit(self, record):
             messages.append(record.getMessage())
 
-    messages, listener = [], Listener()
-    logging.getLogger("kmax_deeplab").addHandler(listener)
+    messages, listener, logger = [], Listener(), logging.getLogger("kmax_deeplab")
+    level = logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
     yield messages
-    logging.getLogger("kmax_deeplab").removeHandler(listener)
+    logger.setLevel(level)
+    logger.removeHandler(listener)

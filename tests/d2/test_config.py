@@ -73,3 +73,8 @@ def test_other_sizes_are_refused_with_a_size_that_works(size):
 def test_an_unknown_mapper_is_refused_with_the_accepted_names():
     with pytest.raises(ValueError, match=r"INPUT.DATASET_MAPPER_NAME 'coco'.*panoptic_lsj"):
         validate(config("INPUT.DATASET_MAPPER_NAME", "coco"))
+
+
+def test_an_unknown_part_to_begin_anew_is_refused_with_the_accepted_ones():
+    with pytest.raises(ValueError, match=r"REINITIALIZE names \['heads'\]; .*'classes'"):
+        validate(config("MODEL.KMAX_DEEPLAB.REINITIALIZE", "['heads']"))

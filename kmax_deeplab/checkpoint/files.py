@@ -1,0 +1,158 @@
+"""Checkpoint files: a path in, a dict with the state dict under "model" out, and back.
+
+The format is recognised by the first bytes, not by the name. No code of a file is ever run:
+torch files are read with `weights_only`, pickles by `ArrayUnpickler`.
+"""
+
+import argparse
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from kmax_deeplab.checkpoint.pickles import ArrayUnpickler, UnsafePickleError
+
+State = dict[str, Tensor]
+
+ZIP, PICKLE = b"PK", b"\x80"
+LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+"""First bytes of files that PyTorch wrote before 1.6: a pickled magic number."""
+MAX_SAFETENSORS_HEADER = 100_000_000
+"""Bytes; the first eight of such a file give the size of its header (the format's own limit)."""
+DAMAGE = (
+    *(AttributeError, EOFError, ImportError, IndexError, KeyError, OSError, RuntimeError),
+    *(SafetensorError, pickle.UnpicklingError),
+)
+"""What readers raise when bytes are missing or wrong."""
+WRAPPERS = ("model", "state_dict")
+"""Keys under which training codes keep the state dict; a file may also be one itself."""
+TORCH_EXTRAS = [
+    argparse.Namespace,  # the options that training codes keep beside the weights
+    np.dtype,
+    np.ndarray,
+    np.core.multiarray._reconstruct,
+    np.core.multiarray.scalar,
+    *{type(np.dtype(kind)) for kind in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?")},
+]
+"""Harmless types besides tensors that torch files may hold."""
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """Reads a torch, safetensors or pickle file.
+
+    Returns:
+        the file's content; "model" is the state dict, {name: tensor} on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, of another kind, or would run code (`UnsafePickleError`).
+    """
+    path = Path(path)
+    reader = _reader(path)
+    try:
+        content = reader(path)
+    except DAMAGE as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} is damaged or truncated ({type(error).__name__}: {reason}): "
+            "copy or download it again"
+        ) from error
+    return _with_state_dict(content, path)
+
+
+def _reader(path: Path) -> Callable[[Path], object]:
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith((ZIP, LEGACY_TORCH)):
+        return _read_torch
+    header_size = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and header_size < MAX_SAFETENSORS_HEADER:
+        return load_file
+    if start.startswith(PICKLE):
+        return _read_pickle
+    raise ValueError(f"{path} is neither a torch, nor a safetensors, nor a pickle file, or is torn")
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        with torch.serialization.safe_globals(TORCH_EXTRAS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused:
+            raise UnsafePickleError(path, refused.group(1)) from error
+        raise
+    except RuntimeError as error:
+        if zipfile.is_zipfile(path) and not _is_torch_zip(path):
+            raise ValueError(
+                f"{path} is a zip file without a PyTorch checkpoint; .npz files of TensorFlow "
+                "variables are read by convert-tf-weights-to-d2.py"
+            ) from error
+        raise
+
+
+def _is_torch_zip(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("data.pkl") for name in archive.namelist())
+
+
+def _read_pickle(path: Path) -> object:
+    with path.open("rb") as file:
+        return ArrayUnpickler(file, path).load()
+
+
+def _with_state_dict(content: object, path: Path) -> dict:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of parameters")
+    key = next((k for k in WRAPPERS if isinstance(content.get(k), Mapping)), None)
+    state = content if key is None else content[key]
+    odd = [name for name, value in state.items() if not isinstance(value, Tensor | np.ndarray)]
+    if odd or not state:
+        what = f"entries like {odd[0]!r} are no arrays" if odd else "it is empty"
+        raise ValueError(f"{path} holds no state dict: {what}; keys: {list(content)[:5]}")
+    others = {} if key is None else {k: v for k, v in content.items() if k != key}
+    return {**others, "model": {name: torch.as_tensor(value) for name, value in state.items()}}
+
+
+def write_checkpoint(path: str | os.PathLike, state: State) -> None:
+    """Writes a state dict as the suffix says: .pth, .safetensors, or .pkl of numpy arrays.
+
+    The .pth holds {"model": state}, as the released code reads it.
+
+    Raises:
+        ValueError: another suffix, or a dtype that the format does not have.
+    """
+    path = Path(path)
+    if path.suffix not in WRITERS:
+        raise ValueError(f"{path}: write to one of {', '.join(WRITERS)}")
+    partial = path.with_name(path.name + ".partial")
+    WRITERS[path.suffix]({name: v.detach().contiguous() for name, v in state.items()}, partial)
+    partial.replace(path)
+
+
+def _write_torch(state: State, path: Path) -> None:
+    torch.save({"model": state}, path)
+
+
+def _write_safetensors(state: State, path: Path) -> None:
+    save_file({name: value.clone() for name, value in state.items()}, path, {"format": "pt"})
+
+
+def _write_pickle(state: State, path: Path) -> None:
+    if any(value.dtype == torch.bfloat16 for value in state.values()):
+        raise ValueError("numpy has no bfloat16: write .pth or .safetensors, or use float16")
+    arrays = {name: value.numpy() for name, value in state.items()}
+    with path.open("wb") as file:
+        pickle.dump({"model": arrays, "__author__": "kmax_deeplab"}, file)
+
+
+WRITERS = {".pth": _write_torch, ".safetensors": _write_safetensors, ".pkl": _write_pickle}
+"""How to write a file, by its suffix."""

@@ -1,0 +1,87 @@
+"""Fills a model from a state dict of any known source: completely, or not at all.
+
+A whole model must fit entirely, but for the parts to begin anew; a backbone must fill the model's
+whole backbone.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from kmax_deeplab.checkpoint.fit import Fit, compare, size
+from kmax_deeplab.checkpoint.parts import KEY, check_parts, part_of, without
+from kmax_deeplab.checkpoint.sources import BACKBONE, Weights, translate
+
+State = dict[str, Tensor]
+
+
+def load_weights(
+    model: nn.Module,
+    state: State,
+    *,
+    origin: str,
+    reinitialize: Sequence[str] = (),
+    complete: bool = False,
+) -> str:
+    """Loads a state dict into a model.
+
+    Args:
+        model: to fill.
+        state: {name: tensor} as read from a file.
+        origin: the file, for messages.
+        reinitialize: `PARTS` that keep their initial values whatever the file holds.
+        complete: whether a backbone alone is refused.
+
+    Returns:
+        a sentence that says what was loaded and what was not.
+
+    Raises:
+        ValueError: the state dict does not fit, and nothing was loaded; with a table and a remedy.
+    """
+    check_parts(reinitialize)
+    weights = translate(state, getattr(model, "backbone", None))
+    everything = weights.whole or complete
+    here = {k: v for k, v in model.state_dict().items() if everything or k.startswith(BACKBONE)}
+    found, wanted = without(reinitialize, weights.state), without(reinitialize, here)
+    fit = compare(found, wanted)
+    if fit.rows:
+        raise ValueError(
+            f"{origin} ({weights.title}) does not fit this model: {len(fit.missing)} entries are "
+            f"missing, {len(fit.unexpected)} unexpected, {len(fit.mismatched)} of another shape, "
+            f"of {len(wanted)}.\n{fit.table()}\n{_remedy(weights, fit, complete=complete)}"
+        )
+    model.load_state_dict(found, strict=False)
+    renewed = [name for name in here if name not in wanted]
+    return "; ".join([_describe(origin, weights, wanted), *_notes(weights, reinitialize, renewed)])
+
+
+def _remedy(weights: Weights, fit: Fit, *, complete: bool) -> str:
+    if complete and not weights.whole:
+        return "A backbone alone can only begin a training."
+    parts = {part_of(name) for name, *_ in fit.rows}
+    if complete or None in parts:
+        return "Use the config that it was trained with."
+    return f'To begin these parts anew and load all others, add {KEY} "{sorted(parts)}"'
+
+
+def _describe(origin: str, weights: Weights, wanted: State) -> str:
+    loaded = {name: value for name, value in wanted.items() if name in weights.state}
+    return (
+        f"{origin} ({weights.title}): loaded {len(loaded)} of {len(wanted)} entries, "
+        f"{size(loaded):,} of {size(wanted):,} parameters and statistics, of the "
+        f"{'model' if weights.whole else 'backbone'}"
+    )
+
+
+def _notes(weights: Weights, parts: Sequence[str], renewed: list[str]) -> list[str]:
+    notes = []
+    if weights.unused:
+        notes.append(f"not needed: {_first(weights.unused)}")
+    if renewed:
+        notes.append(f"re-initialised by {KEY} {list(parts)}: {_first(renewed)}")
+    return notes
+
+
+def _first(names: list[str], limit: int = 8) -> str:
+    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + rest

@@ -1,0 +1,81 @@
+"""Converts checkpoints: names, dtype, format; what only a training needs is left out.
+
+    python tools/convert_checkpoint.py kmax_r50.pth ours.safetensors
+    python tools/convert_checkpoint.py model_final.pth for_the_released_code.pth --names released
+    python tools/convert_checkpoint.py model_final.pth half.safetensors --dtype float16
+
+The input may be any whole model that this project reads, released or ours, .pth, .pkl or
+.safetensors. The suffix of the output names its format.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kmax_deeplab.checkpoint.files import read_checkpoint, write_checkpoint
+from kmax_deeplab.checkpoint.released import to_released
+from kmax_deeplab.checkpoint.sources import translate
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("input", type=Path)
+    parser.add_argument("output", type=Path, help=".pth, .pkl or .safetensors")
+    parser.add_argument("--names", choices=("ours", "released"), default="ours")
+    parser.add_argument("--dtype", choices=DTYPES, help="of floating-point entries")
+    return parser.parse_args(arguments)
+
+
+def cast(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Casts a floating-point entry; counters stay as they are.
+
+    Raises:
+        ValueError: a value is too large for the dtype.
+    """
+    if dtype is None or not value.is_floating_point():
+        return value
+    result = value.to(dtype)
+    if result.isinf().sum() > value.isinf().sum():
+        raise ValueError(f"{name} has values too large for {dtype}: use bfloat16 or float32")
+    return result
+
+
+def convert(args: argparse.Namespace) -> str:
+    """Reads, translates, casts and writes; returns a sentence about it.
+
+    Raises:
+        ValueError: the input is not a whole model, or is damaged or unsafe.
+    """
+    content = read_checkpoint(args.input)
+    weights = translate(content.pop("model"))
+    if not weights.whole or not any(name.startswith("sem_seg_head.") for name in weights.state):
+        raise ValueError(
+            f"{args.input} holds no whole model ({weights.title}); backbones are converted by "
+            "tools/convert_pretrained_backbone.py"
+        )
+    dtype = DTYPES[args.dtype] if args.dtype else None
+    rename = to_released if args.names == "released" else str
+    state = {rename(name): cast(name, v, dtype) for name, v in weights.state.items()}
+    write_checkpoint(args.output, state)
+    left_out = f"; left out: {', '.join(map(str, content))}" if content else ""
+    return f"{args.output}: {len(state)} entries, {args.names} names{left_out}"
+
+
+def main() -> None:
+    """Runs the conversion; a refusal ends with a sentence instead of a traceback."""
+    try:
+        print(convert(parse_args()))
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
