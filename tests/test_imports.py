@@ -20,12 +20,13 @@ ROOMS = {
     "data": {"structures"},
     "checkpoint": set(),
     "visualize": {"structures", "data", "postprocessing", "metrics"},
-    "benchmark": {"structures"},
+    "benchmark": {"structures", "data"},
 }
 """Room of the core: the other rooms it may import. The edge, `d2`, may import them all."""
 
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
+    "benchmark": {"PIL"},
     "data": {"PIL", "pycocotools"},
     "metrics": {"PIL", "panopticapi"},
     "visualize": {"PIL"},
