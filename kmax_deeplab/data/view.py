@@ -2,8 +2,8 @@
 
 What enters: where to look, an image that need not be decoded yet, the labels of all its pixels.
 What leaves: what resizing, cropping and mirroring all of it would give, without the work on what
-is not seen: the same labels, the same pixels up to rounding. Labels stay at the file's resolution, with the row and column that each row and
-column of the sample shows.
+is not seen: the same labels, the same pixels up to rounding. Labels stay at the file's resolution,
+with the row and column that each row and column of the sample shows.
 """
 
 from collections.abc import Sequence
@@ -51,9 +51,9 @@ class View:
         """Decodes an image and resizes the window alone.
 
         Returns:
-            (height, width, 3) uint8 RGB. Where the window is a part, a value may differ by 1, rarely
-            by 2, from cutting the resized image: PIL rounds after each of two passes, and orders
-            them by the sizes it is given.
+            (height, width, 3) uint8 RGB. Where the window is a part, a value may differ by 1,
+            rarely by 2, from cutting the resized image: PIL rounds after each of two passes, and
+            orders them by the sizes it is given.
 
         Raises:
             ValueError: the image is not of the source's size.
