@@ -21,7 +21,7 @@ ROOMS = {
     "data": {"structures"},
     "checkpoint": {"data"},  # the order of ADE20K's classes
     "visualize": {"structures", "data", "postprocessing", "metrics"},
-    "benchmark": {"structures"},
+    "benchmark": {"structures", "data"},
 }
 """Room of the core: the other rooms it may import. The edge, `d2`, may import them all."""
 

@@ -4,10 +4,12 @@
         --size 641 641 --batch 2
     python tools/benchmark.py inference --config-file … --size 1281 1281
     python tools/benchmark.py postprocess --config-file … --size 1024 2048
+    python tools/benchmark.py data --config-file …
     python tools/benchmark.py train --config-file … --compare other.yaml (or earlier.json)
 
 `--size` is that of the padded network input, for `postprocess` that of the results. On a CPU, peak
-memory is the resident set of this process, PyTorch and its libraries included.
+memory is the resident set of this process, PyTorch and its libraries included. `data` reads the
+training sets of the config, and synthetic images of 640 × 480 pixels where there are no such files.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from kmax_deeplab.benchmark.table import (
 )
 from kmax_deeplab.d2.config import validate
 from kmax_deeplab.d2.measure import measure_inference, measure_postprocessing, measure_training
+from kmax_deeplab.d2.measure_data import measure_data
 from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
 
 
@@ -68,8 +71,20 @@ def postprocess(args: argparse.Namespace, cfg: CfgNode) -> tuple[str, list[Row]]
     )
 
 
+def data(args: argparse.Namespace, cfg: CfgNode) -> tuple[str, list[Row]]:
+    """Measures the making of training samples on one core, and the gain over the plain way."""
+    images = args.batch or 16
+    found = measure_data(cfg, images, args.runs)
+    speed = images / found.rows[-1].median
+    return (
+        f"{images} training samples of {_pixels(cfg.INPUT.IMAGE_SIZE)} from {found.source}, "
+        f"on one core: {speed:.1f} images/s, {found.gain:.1f} times the straightforward way",
+        found.rows,
+    )
+
+
 SUBCOMMANDS: dict[str, Callable] = {
-    function.__name__: function for function in (train, inference, postprocess)
+    function.__name__: function for function in (train, inference, postprocess, data)
 }
 
 
@@ -104,7 +119,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config-file", required=True)
     common.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
-    common.add_argument("--batch", type=int, help="images; default 2 in training, else 1")
+    common.add_argument("--batch", type=int, help="images; default 2 in train, 16 in data, else 1")
     common.add_argument("--runs", type=int, default=5, help="measured runs, after one to warm up")
     common.add_argument("--json", type=Path, help="where to write the result as JSON")
     common.add_argument("--compare", help="another config, or the JSON of an earlier run")

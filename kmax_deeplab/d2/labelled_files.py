@@ -1,14 +1,18 @@
 """The files of a labelled image: reading them and catching what is wrong with them.
 
-What enters: a record of a panoptic dataset. What leaves: a `LabelledImage` of the files' size.
+What enters: a record of a panoptic dataset. What leaves: its image, opened but not yet decoded, and
+its labels, or both together as a `LabelledImage` of the files' size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 from detectron2.data import detection_utils
+from detectron2.utils.file_io import PathManager
+from PIL import Image
 
-from kmax_deeplab.data.labelled_image import LabelledImage, label_segments
+from kmax_deeplab.data.labelled_image import LabelledImage, Segment, label_segments
 from kmax_deeplab.data.panoptic_format import decode_ids
 
 
@@ -22,22 +26,37 @@ def read_labelled(record: Mapping, image_format: str) -> LabelledImage:
     Raises:
         ValueError: sizes or segment ids of image, PNG and record differ.
     """
+    image = read_image(record["file_name"], image_format)
+    return LabelledImage(image, *read_labels(record, image.shape[:2]))
+
+
+def read_labels(record: Mapping, size: tuple[int, int]) -> tuple[np.ndarray, tuple[Segment, ...]]:
+    """Reads the panoptic PNG of a record.
+
+    Args:
+        record: names the files, the segments and possibly the size.
+        size: (H, W) of the image, upright.
+
+    Returns:
+        segment_map (H, W) int32, VOID where unlabelled, and the segments it indexes.
+
+    Raises:
+        ValueError: sizes or segment ids of image, PNG and record differ.
+    """
     image_file, png_file = record["file_name"], record["pan_seg_file_name"]
-    image = read_image(image_file, image_format)
     png = read_image(png_file, "RGB")
-    if image.shape[:2] != png.shape[:2]:
+    if size != png.shape[:2]:
         raise ValueError(
-            f"{image_file} is {image.shape[:2]} pixels high and wide (EXIF rotation applied), "
+            f"{image_file} is {size} pixels high and wide (EXIF rotation applied), "
             f"{png_file} is {png.shape[:2]}: replace the wrong one"
         )
-    detection_utils.check_image_size(dict(record), image)
+    detection_utils.check_image_size(dict(record), png)
     try:
-        segment_map, segments = label_segments(decode_ids(png), record["segments_info"])
+        return label_segments(decode_ids(png), record["segments_info"])
     except ValueError as error:
         raise ValueError(
             f"{png_file} (of {image_file}): {error}; PNG and JSON must be of one version"
         ) from error
-    return LabelledImage(image, segment_map, segments, np.ones(segment_map.shape, dtype=bool))
 
 
 def read_image(path: str, image_format: str) -> np.ndarray:
@@ -47,8 +66,21 @@ def read_image(path: str, image_format: str) -> np.ndarray:
         FileNotFoundError: there is no such file.
         UnreadableImageError: the file is damaged.
     """
+    with open_image(path) as image:
+        return detection_utils.convert_PIL_to_numpy(image, image_format)
+
+
+@contextmanager
+def open_image(path: str) -> Iterator[Image.Image]:
+    """Opens an image, upright, of which only the size needs to be read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableImageError: the file is damaged, as noticed here or where it is decoded.
+    """
     try:
-        return detection_utils.read_image(path, image_format)
+        with PathManager.open(path, "rb") as file:
+            yield detection_utils._apply_exif_orientation(Image.open(file))
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path} is missing, but the dataset's JSON lists it: restore it or correct the "

@@ -9,19 +9,18 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
-from detectron2.data import transforms as T
-from detectron2.projects.point_rend import ColorAugSSDTransform
 
-from kmax_deeplab.d2.labelled_files import UnreadableImageError, read_labelled
+from kmax_deeplab.d2.augmentations import Augmentations, build_augmentations
+from kmax_deeplab.d2.labelled_files import UnreadableImageError, open_image, read_labels
 from kmax_deeplab.data.copy_paste import copy_paste
-from kmax_deeplab.data.labelled_image import LabelledImage, tidy
-from kmax_deeplab.data.panoptic_format import decode_ids, encode_ids
 from kmax_deeplab.data.targets import has_enough_labels, make_targets
-from kmax_deeplab.structures import VOID, Targets
+from kmax_deeplab.data.view import LabelledView, look
+from kmax_deeplab.structures import Targets
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +59,8 @@ class TrainMapper:
         self.image_size = image_size
         self.image_format = image_format
         donor_range = tuple(scale / 2 for scale in scale_range)
-        self.main_augmentations = augmentations(image_size, scale_range, flip, image_format)
-        self.donor_augmentations = augmentations(image_size, donor_range, flip, image_format)
+        self.main = build_augmentations(image_size, scale_range, flip, image_format)
+        self.donor = build_augmentations(image_size, donor_range, flip, image_format)
         self.unreadable_files = set()
 
     def __call__(self, record: Mapping, seed: int | None = None) -> dict:
@@ -89,15 +88,14 @@ class TrainMapper:
         for _ in range(MAX_DRAWS):
             donor_record = self.records[rng.integers(len(self.records))]
             try:
-                main = self.load(record, self.main_augmentations)
-                donor = self.load(donor_record, self.donor_augmentations)
+                main = self.load(record, self.main)
+                donor = self.load(donor_record, self.donor)
             except UnreadableImageError as error:
                 self.report_unreadable(error)
             else:
-                labelled = copy_paste(main, donor, rng)
-                targets = make_targets(labelled)
-                if has_enough_labels(targets):
-                    return input_dict(record, labelled, targets)
+                sample = self.compose(record, main, donor, rng)
+                if has_enough_labels(sample["targets"]):
+                    return sample
             record = self.records[rng.integers(len(self.records))]
         raise RuntimeError(
             f"{self.name}: no usable sample in {MAX_DRAWS} draws; damaged files met so far: "
@@ -105,10 +103,25 @@ class TrainMapper:
             "labelled: check the PNGs, INPUT.MIN_SCALE and INPUT.MAX_SCALE"
         )
 
-    def load(self, record: Mapping, augmentation: T.AugmentationList) -> LabelledImage:
-        """Reads an image with its labels, augments both and pads them to the sample's size."""
-        return augment(read_labelled(record, self.image_format), augmentation).padded(
-            *self.image_size
+    def load(self, record: Mapping, augmentations: Augmentations) -> LabelledView:
+        """Reads what a random view shows of an image and its labels, and jitters its colours."""
+        with open_image(record["file_name"]) as image:
+            view = augmentations.draw_view(image.size[::-1])
+            window = view.cut(image)
+        if self.image_format == "BGR":
+            window = np.ascontiguousarray(window[..., ::-1])
+        labels = read_labels(record, view.source)
+        return look(view, augmentations.jitter.apply_image(window), *labels)
+
+    def compose(
+        self, record: Mapping, main: LabelledView, donor: LabelledView, rng: np.random.Generator
+    ) -> dict:
+        """Pastes segments of the second image on the first, the record's (see `__call__`)."""
+        scene = copy_paste(main, donor, self.image_size, rng)
+        planes = np.empty((3, *self.image_size), dtype=np.uint8)
+        cv2.split(scene.image, list(planes))  # many times as fast as a transposed copy
+        return input_dict(
+            record, planes, scene.is_real, make_targets(scene.grid_map, scene.segments)
         )
 
     def report_unreadable(self, error: UnreadableImageError) -> None:
@@ -138,9 +151,11 @@ class EvaluationMapper(DatasetMapper):
             raise UnreadableImageError(0, str(error), dataset_dict["file_name"]) from error
 
 
-def build_train_mapper(cfg: CfgNode, records: Sequence[Mapping]) -> TrainMapper:
+def build_train_mapper(
+    cfg: CfgNode, records: Sequence[Mapping], kind: type[TrainMapper] = TrainMapper
+) -> TrainMapper:
     """Builds the mapper that INPUT.* describes for the records of all datasets to train on."""
-    return TrainMapper(
+    return kind(
         records,
         " + ".join(cfg.DATASETS.TRAIN),
         image_size=tuple(cfg.INPUT.IMAGE_SIZE),
@@ -184,38 +199,12 @@ def report_unlabelled(records: Sequence[Mapping], name: str) -> None:
         )
 
 
-def augmentations(
-    image_size: tuple[int, int], scale_range: tuple[float, float], flip: str, image_format: str
-) -> T.AugmentationList:
-    """Lists Detectron2's augmentations in their order."""
-    steps = [
-        T.ResizeScale(*scale_range, *image_size),
-        # The jitter treats pixels one by one: after the crop it gives the same and costs less.
-        T.RandomCrop("absolute", image_size),
-        ColorAugSSDTransform(img_format=image_format),
-    ]
-    if flip != "none":
-        steps.append(T.RandomFlip(horizontal=flip == "horizontal", vertical=flip == "vertical"))
-    return T.AugmentationList(steps)
-
-
-def augment(labelled: LabelledImage, augmentation: T.AugmentationList) -> LabelledImage:
-    """Treats image and labels alike; segments that the crop leaves out are dropped."""
-    sample = T.AugInput(labelled.image)
-    transforms = augmentation(sample)
-    # As three uint8 channels the map is resized by PIL's rule, like the image it must stay on.
-    coded = transforms.apply_segmentation(encode_ids(labelled.segment_map - VOID))
-    segment_map, segments = tidy(decode_ids(coded) + VOID, labelled.segments)
-    is_real = np.ones(segment_map.shape, dtype=bool)
-    return LabelledImage(sample.image, segment_map, segments, is_real)
-
-
-def input_dict(record: Mapping, labelled: LabelledImage, targets: Targets) -> dict:
+def input_dict(record: Mapping, image: np.ndarray, is_real: np.ndarray, targets: Targets) -> dict:
     """Gathers what the model takes for training (see `TrainMapper.__call__`)."""
-    height, width = labelled.is_real.shape
+    height, width = is_real.shape
     return {
-        "image": torch.from_numpy(labelled.image.transpose(2, 0, 1).copy()),
-        "is_real_pixels": torch.from_numpy(labelled.is_real),
+        "image": torch.from_numpy(image),
+        "is_real_pixels": torch.from_numpy(is_real),
         "targets": targets,
         "height": height,
         "width": width,

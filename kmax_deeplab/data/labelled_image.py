@@ -28,24 +28,11 @@ class LabelledImage:
         image: (H, W, 3) uint8.
         segment_map: (H, W) int32, index into `segments`, VOID where unlabelled.
         segments: the segments, each of which may or may not have pixels.
-        is_real: (H, W) bool, False at padded pixels.
     """
 
     image: np.ndarray
     segment_map: np.ndarray
     segments: tuple[Segment, ...]
-    is_real: np.ndarray
-
-    def padded(self, height: int, width: int) -> "LabelledImage":
-        """Pads right and bottom with black pixels that are neither labelled nor real."""
-        rows, columns = height - self.is_real.shape[0], width - self.is_real.shape[1]
-        border = ((0, rows), (0, columns))
-        return LabelledImage(
-            np.pad(self.image, (*border, (0, 0))),
-            np.pad(self.segment_map, border, constant_values=VOID),
-            self.segments,
-            np.pad(self.is_real, border),
-        )
 
 
 def label_segments(
@@ -68,20 +55,33 @@ def label_segments(
     known = np.array([0, *(segment["id"] for segment in listed)], dtype=np.int64)
     if (np.diff(known) <= 0).any():
         raise ValueError(f"segment ids {known[1:].tolist()} must be positive and distinct")
-    position = np.searchsorted(known, ids).clip(max=len(known) - 1)  # (H, W), 0 is unlabelled
-    if (stray := known[position] != ids).any():
-        raise ValueError(f"ids {np.unique(ids[stray]).tolist()} are in the PNG, not in the JSON")
-    pixels = np.bincount(position.ravel(), minlength=len(known))
-    if not pixels[1:].all():
-        missing = known[1:][pixels[1:] == 0].tolist()
+    run_ids, lengths = find_runs(ids)
+    position = np.searchsorted(known, run_ids).clip(max=len(known) - 1)  # (R,), 0 is unlabelled
+    if (stray := known[position] != run_ids).any():
+        stray_ids = np.unique(run_ids[stray]).tolist()
+        raise ValueError(f"ids {stray_ids} are in the PNG, not in the JSON")
+    runs = np.bincount(position, minlength=len(known))
+    if not runs[1:].all():
+        missing = known[1:][runs[1:] == 0].tolist()
         raise ValueError(f"ids {missing} are in the JSON, not in the PNG")
     counted = [not segment.get("iscrowd", 0) for segment in listed]
     index = np.where(counted, np.cumsum(counted) - 1, VOID)
     segments = (Segment(s["category_id"], bool(s["isthing"])) for s in listed)
     return (
-        np.array([VOID, *index], dtype=np.int32)[position],
+        np.array([VOID, *index], dtype=np.int32)[position].repeat(lengths).reshape(ids.shape),
         tuple(s for s, is_counted in zip(segments, counted, strict=True) if is_counted),
     )
+
+
+def find_runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the runs of equal values in an array read row by row; segments make few, long ones.
+
+    Returns:
+        The value of each run and its length, both (R,).
+    """
+    flat = values.ravel()
+    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
+    return flat[starts], np.diff(starts, append=flat.size)
 
 
 def tidy(

@@ -6,20 +6,15 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
-from detectron2.data import transforms as T
 from detectron2.projects.deeplab import add_deeplab_config
 from PIL import Image
 
+from kmax_deeplab.d2.augmentations import build_augmentations
 from kmax_deeplab.d2.config import add_kmax_deeplab_config, validate
 from kmax_deeplab.d2.datasets import register_panoptic
-from kmax_deeplab.d2.mapper import (
-    EvaluationMapper,
-    TrainMapper,
-    augment,
-    augmentations,
-    build_train_mapper,
-)
-from kmax_deeplab.data.labelled_image import LabelledImage, Segment
+from kmax_deeplab.d2.mapper import EvaluationMapper, TrainMapper, build_train_mapper
+from kmax_deeplab.data.labelled_image import Segment
+from kmax_deeplab.data.view import look
 from kmax_deeplab.structures import VOID
 
 
@@ -91,25 +86,24 @@ def test_without_a_seed_numpys_global_state_decides(tiny_dataset):
 
 def test_second_images_come_at_half_the_scale(tiny_dataset):
     mapper = build(records_of(tiny_dataset()))
-    main, donor = mapper.main_augmentations.augs[0], mapper.donor_augmentations.augs[0]
+    main, donor = mapper.main.resize, mapper.donor.resize
     assert (main.min_scale, main.max_scale) == (0.5, 2.0)
     assert (donor.min_scale, donor.max_scale) == (0.25, 1.0)
 
 
 def test_labels_stay_on_their_pixels():
     stripes = np.repeat(np.arange(300) // 100, 200).reshape(300, 200).astype(np.int32)
-    image = np.repeat(80 * stripes[..., None].astype(np.uint8), 3, axis=2)
+    image = Image.fromarray(np.repeat(80 * stripes[..., None].astype(np.uint8), 3, axis=2))
     segments = tuple(Segment(category, True) for category in range(3))
-    labelled = LabelledImage(image, stripes, segments, np.ones_like(stripes, dtype=bool))
-    resize, crop, _, flip = augmentations((129, 129), (0.3, 2.0), "vertical", "RGB").augs
-    geometric = T.AugmentationList([resize, crop, flip])
+    augmentations = build_augmentations((129, 129), (0.3, 2.0), "vertical", "RGB")
     for seed in range(10):
         np.random.seed(seed)
-        moved = augment(labelled, geometric)
-        assert moved.image.shape[:2] == moved.segment_map.shape
+        view = augmentations.draw_view((300, 200))
+        moved = look(view, view.cut(image), stripes, segments)
         categories = np.array([segment.category for segment in moved.segments])
-        difference = np.abs(moved.image[..., 0] - 80.0 * categories[moved.segment_map])
-        assert (difference > 40).mean() < 0.01
+        shown = categories[moved.spread(moved.source_map)]
+        assert shown.shape == moved.image.shape[:2]
+        assert (np.abs(moved.image[..., 0] - 80.0 * shown) > 40).mean() < 0.01
 
 
 def test_a_truncated_jpeg_is_skipped_counted_and_named_once(tiny_dataset, logged):
@@ -221,7 +215,8 @@ def test_the_config_decides_size_scale_and_flip(tiny_dataset):
     mapper = build_train_mapper(cfg, records)
     assert mapper.name == "a + b"
     assert mapper(records[0], seed=0)["image"].shape == (3, 65, 33)
-    assert not any(isinstance(step, T.RandomFlip) for step in mapper.main_augmentations.augs)
+    views = [mapper.main.draw_view((64, 48)) for _ in range(20)]
+    assert not any(view.is_mirrored or view.is_upside_down for view in views)
 
 
 def test_an_unknown_mapper_name_is_refused():

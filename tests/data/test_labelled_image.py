@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kmax_deeplab.data.labelled_image import LabelledImage, Segment, label_segments, tidy
+from kmax_deeplab.data.labelled_image import Segment, find_runs, label_segments, tidy
 from kmax_deeplab.structures import VOID
 
 CAT, SKY = Segment(3, True), Segment(0, False)
@@ -46,13 +46,7 @@ def test_tidy_merges_stuff_of_a_class_keeps_things_apart_and_drops_the_invisible
     assert tidied.tolist() == [[0, 1, 0], [2, 3, VOID]]
 
 
-def test_padding_is_black_void_and_not_real():
-    full = LabelledImage(
-        np.full((2, 3, 3), 9, np.uint8), np.zeros((2, 3), np.int32), (CAT,), np.ones((2, 3), bool)
-    )
-    padded = full.padded(4, 5)
-    inside = np.zeros((4, 5), bool)
-    inside[:2, :3] = True
-    assert (padded.is_real == inside).all()
-    assert (padded.segment_map == np.where(inside, 0, VOID)).all()
-    assert (padded.image == np.where(inside, 9, 0)[..., None]).all()
+def test_runs_of_equal_values_are_found_across_rows():
+    values, lengths = find_runs(np.array([[5, 5, 0], [0, 0, 5], [5, 7, 5]]))
+    assert values.tolist() == [5, 0, 5, 7, 5] and lengths.tolist() == [2, 3, 2, 1, 1]
+    assert [part.tolist() for part in find_runs(np.full((2, 3), 4))] == [[4], [6]]

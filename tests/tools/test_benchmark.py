@@ -4,6 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml")
@@ -39,3 +42,33 @@ def test_a_result_is_compared_with_an_earlier_one(tmp_path, monkeypatch, capsys)
     run_benchmark(monkeypatch, "postprocess", *options, "--json", path)
     run_benchmark(monkeypatch, "postprocess", *options, "--compare", path)
     assert "second / first" in capsys.readouterr().out
+
+
+def measure_data(tmp_path, monkeypatch, capsys, *words):
+    path = tmp_path / "result.json"
+    options = ("--size", 65, 65, "--batch", 2, "--runs", 1, "--json", path)
+    run_benchmark(monkeypatch, "data", "--config-file", CONFIG, *options, *words)
+    result = json.loads(path.read_text())
+    assert result["title"] in capsys.readouterr().out
+    return result["title"], {row["stage"]: row["seconds"][0] for row in result["rows"]}
+
+
+def test_making_samples_is_measured_on_synthetic_images_if_there_are_no_files(
+    tmp_path, monkeypatch, capsys
+):
+    words = ("DATASETS.TRAIN", "('ade20k_panoptic_train',)", "DATASETS.PANOPTIC", "[]")
+    title, seconds = measure_data(tmp_path, monkeypatch, capsys, *words)
+    stages = {"read image", "resize, crop, flip", "colour jitter", "read labels", "read PNG"}
+    stages |= {"find visible segments", "copy-paste", "targets", "straightforward way"}
+    assert stages <= seconds.keys() and all(seconds[stage] > 0 for stage in stages)
+    assert "2 training samples of 65 × 65 from synthetic 640 × 480 JPEGs" in title
+    assert f"{2 / seconds['total']:.1f} images/s" in title
+    assert f"{seconds['straightforward way'] / seconds['total']:.1f} times" in title
+
+
+def test_making_samples_is_measured_on_the_configs_own_data(tmp_path, monkeypatch, capsys):
+    places = write_dataset(tmp_path / "own", 3, (40, 60), torch.Generator().manual_seed(0))
+    entry = {"name": "benchmarked", **places}
+    words = ("DATASETS.TRAIN", "('benchmarked',)", "DATASETS.PANOPTIC", repr([entry]))
+    title, _ = measure_data(tmp_path, monkeypatch, capsys, *words)
+    assert "from benchmarked, on one core" in title
