@@ -26,7 +26,7 @@ ROOMS = {
 
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
-    "data": {"PIL", "pycocotools"},
+    "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
     "visualize": {"PIL"},
 }

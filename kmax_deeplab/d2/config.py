@@ -130,6 +130,10 @@ def _add_losses(cfg: CfgNode) -> None:
 def _add_inference(cfg: CfgNode) -> None:
     # Write official predictions (PNG and JSON) into the inference folder.
     cfg.TEST.SAVE_PREDICTIONS = False
+    # Number of images of each test dataset to evaluate, evenly spread over it; 0: all.
+    cfg.TEST.MAX_IMAGES = 0
+    # Images per batch and process in evaluation.
+    cfg.TEST.IMS_PER_BATCH = 1
     # Number of evaluated images whose picture is written.
     cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM = 0
     cfg.MODEL.KMAX_DEEPLAB.TEST = CfgNode()
@@ -163,6 +167,11 @@ def validate(cfg: CfgNode) -> None:
         raise ValueError(
             f"INPUT.IMAGE_SIZE {size} must be (height, width), each 32k + 1 (or 32k) pixels, "
             f"e.g. {[max(side // 32, 1) * 32 + 1 for side in size]}"
+        )
+    if cfg.TEST.MAX_IMAGES < 0 or cfg.TEST.IMS_PER_BATCH < 1:
+        raise ValueError(
+            f"TEST.MAX_IMAGES is {cfg.TEST.MAX_IMAGES} (0 or more) and TEST.IMS_PER_BATCH is "
+            f"{cfg.TEST.IMS_PER_BATCH} (1 or more): correct the one that is out of range"
         )
     if cfg.INPUT.FORMAT != "RGB":
         raise ValueError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; this network reads 'RGB'")
