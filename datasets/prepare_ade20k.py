@@ -34,6 +34,12 @@ from kmax_deeplab.data.preparation import (
 )
 
 SPLITS = {"train": "training", "val": "validation"}
+ARCHIVES = {
+    "ADEChallengeData2016.zip": ("images", "annotations"),
+    "annotations_instance.tar": ("annotations_instance",),
+}
+"""What each download holds, in folders named like the splits."""
+
 IDS_PER_CLASS = 1000
 """A segment's id is (class + 1) * IDS_PER_CLASS, plus the number of the instance for things."""
 
@@ -50,14 +56,15 @@ def unpack_archives(root: Path, folder: str) -> Path:
     Raises:
         FileNotFoundError: images or annotations are in no archive either.
     """
-    ade, name = root / "ADEChallengeData2016", "ADEChallengeData2016.zip"
-    kinds = [f"{ade.name}/{kind}/{folder}/" for kind in ("images", "annotations")]
-    unpack_first([root / name, ade / name], root, kinds)
-    name = "annotations_instance.tar"
-    unpack_first([root / name, ade / name], ade, [f"annotations_instance/{folder}/"])
-    for kind in ("images", "annotations", "annotations_instance"):
-        remedy = f"download its archive from http://sceneparsing.csail.mit.edu into {root}"
-        require(ade / kind / folder, remedy)
+    ade = root / "ADEChallengeData2016"
+    for archive, kinds in ARCHIVES.items():
+        # The larger archive holds the dataset's folder, the other one lies in it.
+        target, prefix = (root, f"{ade.name}/") if archive.startswith(ade.name) else (ade, "")
+        members = [f"{prefix}{kind}/{folder}/" for kind in kinds]
+        unpack_first([root / archive, ade / archive], target, members)
+        for kind in kinds:
+            remedy = f"download {archive} from http://sceneparsing.csail.mit.edu into {root}"
+            require(ade / kind / folder, remedy)
     return ade
 
 

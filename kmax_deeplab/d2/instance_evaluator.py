@@ -94,7 +94,7 @@ class InstanceEvaluator(DatasetEvaluator):
             self._output.mkdir(parents=True, exist_ok=True)
             (self._output / "coco_instances_results.json").write_text(json.dumps(found))
         numbers = compute_ap(self._load_truth(images, truth), found, [i["id"] for i in images])
-        rows = [[name, "-" if math.isnan(ap) else f"{ap:.2f}"] for name, ap in numbers.items()]
+        rows = [[name, f"{ap:.2f}"] for name, ap in numbers.items() if not math.isnan(ap)]
         table = tabulate(rows, ["", "%"], tablefmt="pipe", disable_numparse=True)
         logger.info("Instances on %s:\n%s", self._name, table)
         return OrderedDict(segm=numbers)
