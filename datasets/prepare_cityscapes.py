@@ -72,7 +72,7 @@ def write_panoptic(truth: Path, split: str, workers: int) -> int:
     """Converts the cities of a split side by side and joins them; returns the number of images."""
     target = truth / f"cityscapes_panoptic_{split}.json"
     cities = sorted(path.name for path in (truth / split).iterdir() if path.is_dir())
-    if not _is_complete(target, truth / split):
+    if not _is_complete(target, truth / split, workers):
         parts = truth / f".cityscapes_panoptic_{split}.partial"
         job = partial(convert_city, truth=truth, split=split, parts=parts)
         contents = map_in_processes(job, cities, workers, f"panoptic PNGs of {split}")
@@ -105,16 +105,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"Cityscapes {split}: {count} images are ready in {cityscapes}")
 
 
-def _is_complete(target: Path, annotated: Path) -> bool:
+def _is_complete(target: Path, annotated: Path, workers: int) -> bool:
     """Says whether a panoptic JSON lists every annotated image and all its PNGs can be read."""
     if not target.is_file():
         return False
     entries = json.loads(target.read_text())["annotations"]
     suffix = "_gtFine_instanceIds.png"
     expected = {path.name.removesuffix(suffix) for path in annotated.glob(f"*/*{suffix}")}
-    return {entry["image_id"] for entry in entries} == expected and all(
-        is_image(target.with_suffix("") / entry["file_name"]) for entry in entries
-    )
+    if {entry["image_id"] for entry in entries} != expected:
+        return False
+    pngs = [target.with_suffix("") / entry["file_name"] for entry in entries]
+    return all(map_in_processes(is_image, pngs, workers, f"PNGs of {annotated.name}"))
 
 
 if __name__ == "__main__":

@@ -128,8 +128,8 @@ def _add_losses(cfg: CfgNode) -> None:
 
 
 def _add_inference(cfg: CfgNode) -> None:
-    # Write predictions into the inference folder as the benchmarks' servers want them: panoptic PNGs
-    # and JSON; instances as COCO's or Cityscapes' results; semantics as RLE or Cityscapes' PNGs.
+    # Keep predictions in the inference folder as the benchmarks' servers want them: panoptic PNGs
+    # and JSON, COCO's results of instances and semantics, or Cityscapes' PNGs.
     cfg.TEST.SAVE_PREDICTIONS = False
     # Number of images of each test dataset to evaluate, evenly spread over it; 0: all.
     cfg.TEST.MAX_IMAGES = 0

@@ -7,13 +7,14 @@ either complete or absent, so that a script that was interrupted just goes on wh
 import argparse
 import json
 import os
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -120,31 +121,31 @@ def unpack(archive: Path, folder: Path, prefixes: Iterable[str] = ("",)) -> None
     """
     prefixes = tuple(prefixes)
     try:
-        with _open(archive) as (members, copy):
+        with _open(archive) as (members, read):
             wanted = [(name, size) for name, size in members if name.startswith(prefixes)]
             for name, size in tqdm(wanted, archive.name, disable=not wanted):
                 target = folder / name
                 if not target.resolve().is_relative_to(folder.resolve()):
                     raise ValueError(f"member {name!r} points out of the folder")
                 if not (target.is_file() and target.stat().st_size == size):
-                    with whole_file(target) as partial:
-                        copy(name, partial)
+                    with read(name) as source, whole_file(target) as part, part.open("wb") as file:
+                        shutil.copyfileobj(source, file)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
         raise ValueError(f"{archive}: cannot be unpacked ({error}); download it again") from error
 
 
 @contextmanager
-def _open(archive: Path) -> Iterator[tuple[list[tuple[str, int]], Callable[[str, Path], None]]]:
-    """Yields names and sizes of an archive's files and a function that copies one out of it."""
+def _open(archive: Path) -> Iterator[tuple[list[tuple[str, int]], Callable[[str], IO[bytes]]]]:
+    """Yields names and sizes of an archive's files and a function that opens one by its name."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             entries = [(i.filename, i.file_size) for i in file.infolist() if not i.is_dir()]
-            yield entries, lambda name, path: path.write_bytes(file.read(name))
+            yield entries, file.open
     else:
         with tarfile.open(archive) as file:
             members = {m.name.removeprefix("./"): m for m in file if m.isfile()}
             entries = [(name, member.size) for name, member in members.items()]
-            yield entries, lambda n, path: path.write_bytes(file.extractfile(members[n]).read())
+            yield entries, lambda name: file.extractfile(members[name])
 
 
 def unpack_first(places: Iterable[Path], folder: Path, prefixes: Iterable[str] = ("",)) -> bool:
