@@ -137,7 +137,7 @@ def unpack(archive: Path, folder: Path, prefixes: Iterable[str] = ("",)) -> None
 @contextmanager
 def _open(archive: Path) -> Iterator[tuple[list[tuple[str, int]], Callable[[str], IO[bytes]]]]:
     """Yields names and sizes of an archive's files and a function that opens one by its name."""
-    if zipfile.is_zipfile(archive):
+    if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as file:
             entries = [(i.filename, i.file_size) for i in file.infolist() if not i.is_dir()]
             yield entries, file.open

@@ -51,6 +51,13 @@ def test_a_part_in_batches_has_the_figures_of_these_images_alone(benchmark, tmp_
     assert same(results, alone)
 
 
+@pytest.mark.parametrize("benchmark", BENCHMARKS[:1], indirect=True, ids=["coco"])
+def test_cocos_semantic_pngs_say_what_its_panoptic_pngs_imply(benchmark, scored, tmp_path):
+    changes = {"DATASETS.TEST": ("coco_2017_val_panoptic",)}
+    derived = benchmark.score(tmp_path, Oracle("coco_2017_val_panoptic"), **changes)
+    assert same(derived, scored[1])
+
+
 def same(first: dict, second: dict) -> bool:
     """Compares results, in which NaN equals NaN."""
     pairs = [(first[task], second[task]) for task in TASKS]
