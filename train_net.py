@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.engine import default_argument_parser, launch
-from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.evaluation import verify
 from kmax_deeplab.d2.trainer import Trainer, setup
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -34,7 +34,7 @@ def evaluate(cfg, resume: bool) -> dict[str, Any]:
     checkpointer.load_complete(weights)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
-        verify_results(cfg, results)
+        verify(cfg, results)
     return results
 
 

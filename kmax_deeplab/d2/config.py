@@ -152,8 +152,13 @@ def _add_losses(cfg: CfgNode) -> None:
 
 
 def _add_inference(cfg: CfgNode) -> None:
-    # Write official predictions (PNG and JSON) into the inference folder.
+    # Keep predictions in the inference folder as the benchmarks' servers want them: panoptic PNGs
+    # and JSON, COCO's results of instances and semantics, or Cityscapes' PNGs.
     cfg.TEST.SAVE_PREDICTIONS = False
+    # Number of images of each test dataset to evaluate, evenly spread over it; 0: all.
+    cfg.TEST.MAX_IMAGES = 0
+    # Images per batch and process in evaluation.
+    cfg.TEST.IMS_PER_BATCH = 1
     # Number of evaluated images whose picture is written.
     cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM = 0
     cfg.MODEL.KMAX_DEEPLAB.TEST = CfgNode()
@@ -213,5 +218,10 @@ def validate(cfg: CfgNode) -> None:
             f"e.g. {[max(side // 32, 1) * 32 + 1 for side in size]}"
         )
     check_parts(cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE)
+    if cfg.TEST.MAX_IMAGES < 0 or cfg.TEST.IMS_PER_BATCH < 1:
+        raise ValueError(
+            f"TEST.MAX_IMAGES is {cfg.TEST.MAX_IMAGES} (0 or more) and TEST.IMS_PER_BATCH is "
+            f"{cfg.TEST.IMS_PER_BATCH} (1 or more): correct the one that is out of range"
+        )
     if cfg.INPUT.FORMAT != "RGB":
         raise ValueError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; this network reads 'RGB'")

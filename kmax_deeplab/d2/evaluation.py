@@ -1,57 +1,78 @@
-"""Evaluators of a config: which outputs are on enters, the evaluators that score them leave.
+"""Evaluation of a config: a test dataset enters, its images and evaluators of all outputs leave.
 
-Panoptic results are scored here, semantic and instance results by Detectron2's evaluators: for
-Cityscapes those that run the official cityscapesScripts.
+Panoptic, semantic and instance results come from the same forward pass. Cityscapes' semantic and
+instance figures are those of the official cityscapesScripts, instances are scored by pycocotools.
 """
+
+import json
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.catalog import Metadata
-from detectron2.evaluation import (
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, verify_results
+from detectron2.utils import comm
+from tabulate import tabulate
+
+from kmax_deeplab.d2.cityscapes_evaluators import (
     CityscapesInstanceEvaluator,
-    CityscapesSemSegEvaluator,
-    COCOEvaluator,
-    DatasetEvaluator,
-    DatasetEvaluators,
-    SemSegEvaluator,
+    CityscapesSemanticEvaluator,
 )
-
+from kmax_deeplab.d2.instance_evaluator import InstanceEvaluator
 from kmax_deeplab.d2.panoptic_evaluator import PanopticEvaluator
+from kmax_deeplab.d2.semantic_evaluator import SemanticEvaluator
 
-__all__ = ["InstanceEvaluator", "PanopticEvaluator", "build_evaluator"]
+__all__ = ["PanopticEvaluator", "build_evaluator", "evaluated_records", "verify"]
+
+logger = logging.getLogger(__name__)
+
+MAIN_FIGURES = ("PQ", "SQ", "RQ", "PQ_th", "PQ_st", "AP", "AP50", "mIoU", "IoU")
+"""What the table of a whole evaluation shows, where it was computed."""
 
 
-class InstanceEvaluator(COCOEvaluator):
-    """Mask AP under "segm", for things whose contiguous ids need not be the first ones.
+def evaluated_records(cfg: CfgNode, dataset_name: str) -> list[dict]:
+    """Returns the records of a test dataset, or TEST.MAX_IMAGES of them, evenly spread over it."""
+    records, count = DatasetCatalog.get(dataset_name), cfg.TEST.MAX_IMAGES
+    if not 0 < count < len(records):
+        return records
+    return [records[i * len(records) // count] for i in range(count)]
+
+
+class AllMetrics(DatasetEvaluators):
+    """Several evaluators that look at the same images; their results go to a table and a JSON.
 
     Args:
-        dataset_name: in the catalogs, with `json_file` in COCO's instance format.
-        output_dir: folder for predictions; None writes nothing.
+        evaluators: of one dataset.
+        dataset_name: in the catalogs.
+        num_images: number of images that are evaluated.
+        output_folder: where results.json goes.
     """
 
-    def __init__(self, dataset_name: str, output_dir: str | None) -> None:
-        super().__init__(dataset_name, tasks=("segm",), output_dir=output_dir, use_fast_impl=False)
-        # Detectron2 expects things to be the classes 0, 1, ... and to be named in that order; the
-        # classes of a panoptic model are those of its dataset, so ids are converted here instead.
-        contiguous = self._metadata.thing_dataset_id_to_contiguous_id
-        self._dataset_ids = {index: category_id for category_id, index in contiguous.items()}
-        categories = self._coco_api.loadCats(sorted(self._coco_api.getCatIds()))
-        self._metadata = Metadata(
-            name=dataset_name,
-            json_file=self._metadata.json_file,
-            thing_classes=[category["name"] for category in categories],
-        )
+    def __init__(
+        self,
+        evaluators: Sequence[DatasetEvaluator],
+        dataset_name: str,
+        num_images: int,
+        output_folder: str,
+    ) -> None:
+        super().__init__(evaluators)
+        self._name, self._num_images, self._folder = dataset_name, num_images, Path(output_folder)
 
-    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Encodes the instances of things; stuff has no instances to compare with."""
-        start = len(self._predictions)
-        super().process(inputs, outputs)
-        for prediction in self._predictions[start:]:
-            prediction["instances"] = [
-                {**instance, "category_id": self._dataset_ids[instance["category_id"]]}
-                for instance in prediction["instances"]
-                if instance["category_id"] in self._dataset_ids
-            ]
+    def evaluate(self) -> OrderedDict:
+        """Returns {task: {metric: percent}} on the main process, an empty dict on the others."""
+        results = super().evaluate()
+        if comm.is_main_process():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            content = {"dataset": self._name, "num_images": self._num_images, **_for_json(results)}
+            (self._folder / "results.json").write_text(json.dumps(content, indent=1))
+            logger.info(
+                "%s, %d images:\n%s", self._name, self._num_images, format_main_figures(results)
+            )
+        return results
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
@@ -62,58 +83,97 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
         output_folder: where results and, as configured, predictions and pictures go.
 
     Raises:
-        ValueError: no output is on, or the dataset lacks the ground truth of one.
+        FileNotFoundError: ground truth that an output needs is missing.
+        ValueError: no output is on, or the dataset has no panoptic ground truth.
     """
-    test = cfg.MODEL.KMAX_DEEPLAB.TEST
-    builders = {
-        "PANOPTIC_ON": lambda: _panoptic(cfg, dataset_name, output_folder),
-        "SEMANTIC_ON": lambda: _semantic(dataset_name, output_folder),
-        "INSTANCE_ON": lambda: _instance(dataset_name, output_folder),
-    }
-    evaluators = [build() for key, build in builders.items() if test[key]]
-    if not evaluators:
+    metadata = MetadataCatalog.get(dataset_name)
+    for needed in ("panoptic_json", "panoptic_root", "categories"):
+        if metadata.get(needed) is None:
+            raise ValueError(
+                f"dataset {dataset_name!r} has no {needed} in its metadata: it is no panoptic "
+                "dataset; register it (DATASETS.PANOPTIC)"
+            )
+    builders = {"PANOPTIC_ON": _panoptic, "SEMANTIC_ON": _semantic, "INSTANCE_ON": _instance}
+    switched_on = [build for key, build in builders.items() if cfg.MODEL.KMAX_DEEPLAB.TEST[key]]
+    if not switched_on:
         raise ValueError(
             f"nothing to evaluate on {dataset_name!r}: turn on one of {list(builders)} in "
             "MODEL.KMAX_DEEPLAB.TEST"
         )
-    return DatasetEvaluators(evaluators)
+    records = evaluated_records(cfg, dataset_name)
+    if cfg.TEST.MAX_IMAGES:
+        logger.info(
+            "TEST.MAX_IMAGES: the figures are of %d images of %s", len(records), dataset_name
+        )
+    evaluators = [build(cfg, dataset_name, records, output_folder) for build in switched_on]
+    return AllMetrics(evaluators, dataset_name, len(records), output_folder)
 
 
-def _panoptic(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
-    metadata = MetadataCatalog.get(dataset_name)
-    for needed in ("panoptic_json", "panoptic_root"):
-        if metadata.get(needed) is None:
-            raise _lacks(dataset_name, "PANOPTIC_ON", f"{needed} in its metadata")
+def format_main_figures(results: Mapping[str, Mapping[str, float]]) -> str:
+    """Tabulates the main figures of all tasks, in percent."""
+    figures = {
+        name: value
+        for numbers in results.values()
+        for name, value in numbers.items()
+        if name in MAIN_FIGURES
+    }
+    values = ["-" if math.isnan(value) else f"{value:.2f}" for value in figures.values()]
+    return tabulate([values], list(figures), tablefmt="pipe", disable_numparse=True)
+
+
+def verify(cfg: CfgNode, results: Mapping[str, Any]) -> None:
+    """Compares results with TEST.EXPECTED_RESULTS, [task, metric, value, tolerance] each.
+
+    With several test datasets, a task is called "<dataset>/<task>".
+
+    Raises:
+        KeyError: a task that was not evaluated.
+        SystemExit: a number is missing or differs by more than its tolerance.
+    """
+    tasks = dict(results)
+    for dataset in set(tasks) & set(cfg.DATASETS.TEST):
+        tasks |= {f"{dataset}/{task}": numbers for task, numbers in tasks.pop(dataset).items()}
+    if unknown := {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks.keys():
+        raise KeyError(f"TEST.EXPECTED_RESULTS names {sorted(unknown)}; there are {sorted(tasks)}")
+    verify_results(cfg, tasks)
+
+
+def _panoptic(
+    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
+) -> DatasetEvaluator:
     return PanopticEvaluator(
-        dataset_name,
+        name,
         output_folder,
         save_predictions=cfg.TEST.SAVE_PREDICTIONS,
         save_pictures=cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM,
+        image_ids=[record["image_id"] for record in records],
     )
 
 
-def _semantic(dataset_name: str, output_folder: str) -> DatasetEvaluator:
-    if _is_cityscapes(dataset_name):
-        return CityscapesSemSegEvaluator(dataset_name)
-    if "sem_seg_file_name" not in DatasetCatalog.get(dataset_name)[0]:
-        raise _lacks(dataset_name, "SEMANTIC_ON", "sem_seg_file_name in its records")
-    return SemSegEvaluator(dataset_name, output_dir=output_folder)
+def _semantic(
+    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
+) -> DatasetEvaluator:
+    if _is_cityscapes(name):
+        folder, keep = Path(output_folder, "cityscapes_semantic"), cfg.TEST.SAVE_PREDICTIONS
+        return CityscapesSemanticEvaluator(name, records, folder, keep=keep)
+    return SemanticEvaluator(name, records, output_folder if cfg.TEST.SAVE_PREDICTIONS else None)
 
 
-def _instance(dataset_name: str, output_folder: str) -> DatasetEvaluator:
-    if _is_cityscapes(dataset_name):
-        return CityscapesInstanceEvaluator(dataset_name)
-    if MetadataCatalog.get(dataset_name).get("json_file") is None:
-        raise _lacks(dataset_name, "INSTANCE_ON", "json_file in its metadata")
-    return InstanceEvaluator(dataset_name, output_folder)
+def _instance(
+    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
+) -> DatasetEvaluator:
+    if _is_cityscapes(name):
+        folder, keep = Path(output_folder, "cityscapes_instances"), cfg.TEST.SAVE_PREDICTIONS
+        return CityscapesInstanceEvaluator(name, records, folder, keep=keep)
+    return InstanceEvaluator(name, records, output_folder if cfg.TEST.SAVE_PREDICTIONS else None)
 
 
 def _is_cityscapes(dataset_name: str) -> bool:
     return MetadataCatalog.get(dataset_name).get("evaluator_type") == "cityscapes_panoptic_seg"
 
 
-def _lacks(dataset_name: str, key: str, what: str) -> ValueError:
-    return ValueError(
-        f"dataset {dataset_name!r} has no {what}, but MODEL.KMAX_DEEPLAB.TEST.{key} asks to "
-        "evaluate that output: add the ground truth or set the key to False"
-    )
+def _for_json(results: Mapping[str, Mapping[str, float]]) -> dict:
+    return {
+        task: {name: None if math.isnan(value) else value for name, value in numbers.items()}
+        for task, numbers in results.items()
+    }

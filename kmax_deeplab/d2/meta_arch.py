@@ -90,6 +90,9 @@ class kMaXDeepLab(nn.Module):
             in training {name: weighted loss}; in evaluation a dict per image with "panoptic_seg",
             "sem_seg", "instances" as configured, and "original_image" beside "panoptic_seg".
         """
+        if not self.training and len(batched_inputs) > 1 and self._exceeds_size(batched_inputs):
+            # Padded to another size than alone, an image would get another result.
+            return [self([x])[0] for x in batched_inputs]
         images = self.preprocess(batched_inputs)
         features = self.backbone(images)
         output = self.sem_seg_head(features)
@@ -116,6 +119,11 @@ class kMaXDeepLab(nn.Module):
                 normalised *= x["is_real_pixels"].to(self.device, non_blocking=True)
             padded[:, : image.shape[-2], : image.shape[-1]] = normalised
         return batch.contiguous(memory_format=self.memory_format)
+
+    def _exceeds_size(self, batched_inputs: list[dict]) -> bool:
+        height, width = self.image_size
+        sizes = (x["image"].shape[-2:] for x in batched_inputs)
+        return any(size[0] > height or size[1] > width for size in sizes)
 
     def _padded_size(self, sizes: list[torch.Size]) -> list[int]:
         """IMAGE_SIZE, or the next size of its kind (32k + 1 or 32k) where an image is larger."""

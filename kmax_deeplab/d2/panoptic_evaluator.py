@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ class PanopticEvaluator(DatasetEvaluator):
         output_dir: folder for panoptic_results.json, predictions and pictures; None writes nothing.
         save_predictions: whether to write predictions.json and predictions/ in official format.
         save_pictures: number of images of which pictures/ gets the painted prediction.
-        allow_missing: whether images of the dataset may remain without prediction.
+        image_ids: the images to evaluate; all of the dataset if None.
 
     Raises:
         ValueError: files are asked for, but no folder is given.
@@ -63,17 +63,17 @@ class PanopticEvaluator(DatasetEvaluator):
         *,
         save_predictions: bool = False,
         save_pictures: int = 0,
-        allow_missing: bool = False,
+        image_ids: Collection[int | str] | None = None,
     ) -> None:
         if output_dir is None and (save_predictions or save_pictures):
             raise ValueError("save_predictions and save_pictures need an output_dir")
         self._name, self._output = dataset_name, output_dir and Path(output_dir)
         self._save_predictions, self._save_pictures = save_predictions, save_pictures
-        self._allow_missing = allow_missing
         self._metadata = MetadataCatalog.get(dataset_name)
         content = read_panoptic_json(self._metadata.panoptic_json, dataset_name)
         self._categories = content["categories"]
         self._truth = {entry["image_id"]: entry for entry in content["annotations"]}
+        self._image_ids = list(self._truth) if image_ids is None else image_ids
         self._dataset_ids = dataset_ids(self._metadata)
         self.reset()
 
@@ -122,7 +122,7 @@ class PanopticEvaluator(DatasetEvaluator):
             "RQ-<category>", ...}} in percent on the main process, an empty dict on the others.
 
         Raises:
-            ValueError: images of the dataset have no prediction.
+            ValueError: images to evaluate have no prediction.
         """
         gathered = comm.gather((self._statistics, self._predictions))
         if not comm.is_main_process():
@@ -186,11 +186,10 @@ class PanopticEvaluator(DatasetEvaluator):
         Image.fromarray(picture).save(path)
 
     def _check_complete(self, predicted: set) -> None:
-        missing = [image_id for image_id in self._truth if image_id not in predicted]
-        if missing and not self._allow_missing:
+        if missing := [image_id for image_id in self._image_ids if image_id not in predicted]:
             raise ValueError(
-                f"{len(missing)} of {len(self._truth)} images of {self._name!r} have no "
-                f"prediction, e.g. {missing[:5]}; pass allow_missing=True to evaluate a part"
+                f"{len(missing)} of {len(self._image_ids)} images of {self._name!r} have no "
+                f"prediction, e.g. {missing[:5]}; set TEST.MAX_IMAGES to evaluate a part"
             )
 
 

@@ -30,7 +30,7 @@ from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config import validate
 from kmax_deeplab.d2.data_stream import TrainingStream, build_stream_loader, derive_seed
 from kmax_deeplab.d2.datasets import check_num_classes, register_from_config
-from kmax_deeplab.d2.evaluation import build_evaluator
+from kmax_deeplab.d2.evaluation import build_evaluator, evaluated_records, verify
 from kmax_deeplab.d2.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.metrics_log import forget_metrics_from
 from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
@@ -114,7 +114,10 @@ class Trainer(DefaultTrainer):
         if comm.is_main_process():
             forget_metrics_from(Path(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
         self.data_loader = self.build_train_loader(self.cfg, self.seed, self.start_iter)
-        super().train()
+        # DefaultTrainer's own `train` verifies the results of one dataset only.
+        super(DefaultTrainer, self).train(self.start_iter, self.max_iter)
+        if comm.is_main_process():
+            verify(self.cfg, self._last_eval_results)
         return self._last_eval_results
 
     def run_step(self) -> None:
@@ -177,9 +180,13 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
-        """Builds this process's loader of one test dataset, an image a batch."""
-        mapper = EvaluationMapper(cfg, is_train=False)
-        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+        """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch."""
+        return build_detection_test_loader(
+            evaluated_records(cfg, dataset_name),
+            mapper=EvaluationMapper(cfg, is_train=False),
+            batch_size=cfg.TEST.IMS_PER_BATCH,
+            num_workers=cfg.DATALOADER.NUM_WORKERS,
+        )
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

@@ -5,7 +5,10 @@ import logging
 
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
+
+from kmax_deeplab.d2.datasets import register_panoptic
 
 CATEGORIES = [
     {"id": 7, "name": "sky", "isthing": 0, "color": [0, 0, 255]},
@@ -72,6 +75,21 @@ class TinyDataset:
 def tiny_dataset(tmp_path_factory):
     """A function that writes a `TinyDataset` with the given image ids."""
     return lambda image_ids=(1, 2): TinyDataset(tmp_path_factory.mktemp("tiny"), image_ids)
+
+
+@pytest.fixture
+def dataset(tiny_dataset):
+    """A registered dataset of two images whose PNGs have one basename in two folders."""
+    dataset = tiny_dataset((1, 2))
+    for number, annotation in enumerate(dataset.content["annotations"]):
+        annotation["file_name"] = f"{number}/same.png"
+        dataset.write_ids(f"pngs/{number}/same.png", dataset.ids())
+    dataset.write_json()
+    register_panoptic(**dataset.entry)
+    yield dataset
+    name = dataset.entry["name"]
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
 
 
 @pytest.fixture

@@ -55,8 +55,10 @@ def test_leaf_configs_hold_differences_only():
     for path in (ROOT / "configs").glob("*/panoptic_segmentation/*.yaml"):
         text = path.read_text()
         assert len(text.splitlines()) <= 30, path
-        expected = r"# Expected: PQ ([\d.]+|of the TensorFlow checkpoint) "
-        assert re.match(expected, text), f"{path} does not open with its PQ"
+        figure = r"[\d.]+ on the validation set|not published for this port|of the TensorFlow .*"
+        first = rf"# Expected: PQ ({figure})\. Cost: \d"
+        assert re.match(first, text), f"{path} does not open with its PQ and its cost"
+        assert f"--config-file {path.relative_to(ROOT)} " in text, f"{path} has another's command"
 
 
 @pytest.mark.parametrize("size", [[1281, 1281], [1025, 2049], [640, 640], [97, 129]])

@@ -1,0 +1,178 @@
+"""Official figures of Cityscapes: outputs of images enter, cityscapesScripts' AP and IoU leave.
+
+All ranks write their predictions, in the format of the benchmark's server, into one folder below
+the output folder, which several machines have to share; the main process runs the official code.
+"""
+
+import logging
+import os
+import shutil
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+
+class OfficialEvaluator(DatasetEvaluator):
+    """What the two evaluators share: the files, and who evaluates.
+
+    Args:
+        dataset_name: in the catalogs, with `gt_dir`, the folder of a split below gtFine.
+        records: the images to evaluate.
+        folder: where predictions go; it is emptied first.
+        keep: whether the predictions stay there.
+    """
+
+    truth: str  # last part of the name of a ground truth's file
+    suffix: str  # of a prediction's file
+
+    def __init__(
+        self, dataset_name: str, records: Sequence[Mapping], folder: Path, *, keep: bool
+    ) -> None:
+        metadata = MetadataCatalog.get(dataset_name)
+        self._categories = metadata.categories
+        self._truth_folder = Path(metadata.gt_dir).absolute()
+        self._image_ids = [record["image_id"] for record in records]
+        self._folder, self._keep = Path(folder).absolute(), keep
+
+    @abstractmethod
+    def write(self, image_id: str, output: Mapping) -> None:
+        """Writes the prediction of an image to `prediction_file(image_id)`."""
+
+    @abstractmethod
+    def score(self, predictions: list[str], truths: list[str]) -> dict[str, dict[str, float]]:
+        """Runs the official code on files in the order of the images; names figures in percent."""
+
+    def prediction_file(self, image_id: str) -> Path:
+        """Returns the file that the official code reads for an image."""
+        return self._folder / f"{image_id}_pred{self.suffix}"
+
+    def reset(self) -> None:
+        """Empties the folder of predictions."""
+        if comm.is_main_process():
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+        comm.synchronize()
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Writes predictions.
+
+        Args:
+            inputs: each with "image_id".
+            outputs: each with "sem_seg" or "instances".
+        """
+        for given, output in zip(inputs, outputs, strict=True):
+            self.write(given["image_id"], output)
+
+    def evaluate(self) -> OrderedDict:
+        """Runs the official evaluation on the main process; the others get an empty dict.
+
+        Raises:
+            FileNotFoundError: a prediction or the ground truth of an image is missing.
+        """
+        comm.synchronize()
+        if not comm.is_main_process():
+            return OrderedDict()
+        predictions = [self.prediction_file(image_id) for image_id in self._image_ids]
+        truths = [
+            self._truth_folder / image_id.split("_")[0] / f"{image_id}_gtFine_{self.truth}"
+            for image_id in self._image_ids
+        ]
+        for path in (*truths, *predictions):
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{path} is missing; gtFine must be complete (datasets/README.md), and "
+                    "several machines must share OUTPUT_DIR"
+                )
+        with _working_in(self._folder):  # the official code leaves files behind
+            results = self.score([str(p) for p in predictions], [str(p) for p in truths])
+        if not self._keep:
+            shutil.rmtree(self._folder)
+        return OrderedDict(results)
+
+
+class CityscapesSemanticEvaluator(OfficialEvaluator):
+    """IoU under "sem_seg": of classes and categories (`_sup`), `iIoU` weighted by instance size."""
+
+    truth, suffix = "labelIds.png", ".png"
+
+    def write(self, image_id: str, output: Mapping) -> None:
+        """Writes the label ids of an image from its "sem_seg", (K, H, W)."""
+        classes = output["sem_seg"].argmax(dim=0).cpu().numpy()
+        label_ids = np.array(self._categories.ids, dtype=np.uint8)[classes]
+        Image.fromarray(label_ids).save(self.prediction_file(image_id))
+
+    def score(self, predictions: list[str], truths: list[str]) -> dict[str, dict[str, float]]:
+        """Runs evalPixelLevelSemanticLabeling."""
+        from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official
+
+        results = official.evaluateImgLists(predictions, truths, _settings(official, self._folder))
+        kinds = {
+            "IoU": "averageScoreClasses",
+            "iIoU": "averageScoreInstClasses",
+            "IoU_sup": "averageScoreCategories",
+            "iIoU_sup": "averageScoreInstCategories",
+        }
+        averages = {name: 100 * results[key] for name, key in kinds.items()}
+        names = self._categories.names
+        classes = {f"IoU-{name}": 100 * results["classScores"][name] for name in names}
+        return {"sem_seg": {**averages, **classes}}
+
+
+class CityscapesInstanceEvaluator(OfficialEvaluator):
+    """AP and AP50 of things under "segm"."""
+
+    truth, suffix = "instanceIds.png", ".txt"
+
+    def write(self, image_id: str, output: Mapping) -> None:
+        """Writes a mask per thing of "instances", and the list of masks with classes and scores."""
+        instances, lines = output["instances"].to("cpu"), []
+        for number, index in enumerate(instances.pred_classes.tolist()):
+            if self._categories.is_thing[index]:
+                mask = Path(self._folder, f"{image_id}_{number}.png")
+                pixels = instances.pred_masks[number].numpy().astype(np.uint8) * 255
+                Image.fromarray(pixels).save(mask)
+                score = float(instances.scores[number])
+                lines.append(f"{mask.name} {self._categories.ids[index]} {score}\n")
+        self.prediction_file(image_id).write_text("".join(lines))
+
+    def score(self, predictions: list[str], truths: list[str]) -> dict[str, dict[str, float]]:
+        """Runs evalInstanceLevelSemanticLabeling."""
+        from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as official
+
+        settings = _settings(official, self._folder)
+        settings.gtInstancesFile = str(self._folder / "gtInstances.json")
+        results = official.evaluateImgLists(predictions, truths, settings)["averages"]
+        classes = {
+            f"AP-{name}": 100 * float(numbers["ap"]) for name, numbers in results["classes"].items()
+        }
+        averages = {"AP": 100 * results["allAp"], "AP50": 100 * results["allAp50%"]}
+        return {"segm": {**averages, **classes}}
+
+
+def _settings(official: ModuleType, folder: Path) -> object:
+    """Returns the settings of an official script, made quiet and pointed to the predictions."""
+    settings = official.args
+    settings.predictionPath, settings.predictionWalk = str(folder), None
+    settings.JSONOutput, settings.quiet, settings.colorized = False, True, False
+    return settings
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

@@ -1,0 +1,103 @@
+"""Semantic evaluator: class probabilities of images enter, mIoU, accuracies and Boundary IoU leave.
+
+The ground truth is the dataset's PNGs of classes where its metadata name a `sem_seg_root`,
+otherwise what its panoptic ground truth implies.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
+from detectron2.evaluation import SemSegEvaluator
+from PIL import Image
+
+from kmax_deeplab.data.derived_truth import semantic_map
+from kmax_deeplab.data.panoptic_format import read_ids
+
+
+class SemanticEvaluator(SemSegEvaluator):
+    """Detectron2's semantic evaluator for the classes of a panoptic dataset, under "sem_seg".
+
+    Args:
+        dataset_name: in the catalogs.
+        records: the images to evaluate.
+        output_dir: folder for sem_seg_predictions.json, in COCO's format; None writes nothing.
+
+    Raises:
+        FileNotFoundError: the folder of semantic PNGs is missing.
+    """
+
+    def __init__(
+        self, dataset_name: str, records: Sequence[Mapping], output_dir: str | None = None
+    ) -> None:
+        metadata = MetadataCatalog.get(dataset_name)
+        self._writes = output_dir is not None
+        self._records = {record["file_name"]: record for record in records}
+        self._classes = {index: index for index in range(len(metadata.categories))}
+        files = semantic_files(dataset_name, metadata, records)
+        view = _register_view(metadata, files or {name: name for name in self._records})
+        load = self._derive if files is None else self._read
+        super().__init__(view, output_dir=output_dir, sem_seg_loading_fn=load)
+
+    def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
+        """Encodes a map of classes for the predictions' file, if one is wanted."""
+        return super().encode_json_sem_seg(sem_seg, input_file_name) if self._writes else []
+
+    def _derive(self, image_file: str, dtype: type) -> np.ndarray:
+        record = self._records[image_file]
+        ids = read_ids(record["pan_seg_file_name"])
+        void = len(self._classes)
+        return semantic_map(ids, record["segments_info"], self._classes, void).astype(dtype)
+
+    def _read(self, png: str, dtype: type) -> np.ndarray:
+        with Image.open(png) as image:
+            classes = np.asarray(image).astype(dtype)
+        count, ignored = len(self._classes), 255
+        if classes.ndim != 2 or (strange := set(np.unique(classes)) - {*self._classes, ignored}):
+            found = classes.shape if classes.ndim != 2 else sorted(strange)
+            raise ValueError(
+                f"{png}: a semantic PNG has one channel with classes 0 to {count - 1} and "
+                f"{ignored} where void, this one {found}; prepare it again (datasets/README.md)"
+            )
+        return np.where(classes == ignored, count, classes)
+
+
+def semantic_files(
+    dataset_name: str, metadata: Metadata, records: Sequence[Mapping]
+) -> dict[str, str] | None:
+    """Returns the semantic PNG of each image file, which is named alike; None if there are none.
+
+    Raises:
+        FileNotFoundError: the folder of semantic PNGs is missing.
+    """
+    root = metadata.get("sem_seg_root")
+    if root is None:
+        return None
+    if not Path(root).is_dir():
+        raise FileNotFoundError(
+            f"{root}: the folder of the semantic PNGs of dataset {dataset_name!r} does not exist; "
+            "create it (datasets/README.md) or set MODEL.KMAX_DEEPLAB.TEST.SEMANTIC_ON to False"
+        )
+    files = {}
+    for record in records:
+        relative = Path(record["file_name"]).relative_to(metadata.image_root)
+        files[record["file_name"]] = str(Path(root, relative.with_suffix(".png")))
+    return files
+
+
+def _register_view(metadata: Metadata, files: Mapping[str, str]) -> str:
+    """Registers what Detectron2's evaluator asks the catalogs for and returns its name there."""
+    name = f"{metadata.name}, semantic"
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        catalog.pop(name, None)
+    pairs = [{"file_name": image, "sem_seg_file_name": png} for image, png in files.items()]
+    DatasetCatalog.register(name, lambda: pairs)
+    MetadataCatalog.get(name).set(
+        stuff_classes=list(metadata.categories.names),
+        stuff_dataset_id_to_contiguous_id=metadata.categories.contiguous,
+        # Void is the class after the last: 255 may be a class.
+        ignore_label=len(metadata.categories),
+    )
+    return name

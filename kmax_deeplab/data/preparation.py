@@ -1,0 +1,157 @@
+"""What the preparation scripts share: where datasets lie, unpacking, whole files, many processes.
+
+What enters: archives and folders as their publishers hand them out. What leaves: files that are
+either complete or absent, so that a script that was interrupted just goes on when started again.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import Pool
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+
+def arguments(
+    description: str, splits: Sequence[str], default_root: Path, argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """Reads the command line that all preparation scripts have.
+
+    Args:
+        description: first line of the help.
+        splits: names that `--splits` accepts; all of them by default.
+        default_root: folder of datasets where neither `--root` nor $DETECTRON2_DATASETS names one.
+        argv: words of the command line; None takes those of this process.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--splits", nargs="+", choices=splits, default=list(splits))
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    root = Path(os.environ.get("DETECTRON2_DATASETS", default_root))
+    parser.add_argument("--root", type=Path, default=root, help=f"folder of datasets ({root})")
+    options = parser.parse_args(argv)
+    options.root = options.root.expanduser().resolve()
+    return options
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a script; an error of the data ends it with its message and exit status 1."""
+    try:
+        main()
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def require(path: Path, remedy: str) -> Path:
+    """Returns a path that exists.
+
+    Raises:
+        FileNotFoundError: it does not; the message says what to do.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; {remedy}")
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path of the same suffix that becomes `path` if no error occurs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Writes (H, W) or (H, W, 3) uint8 pixels as a PNG that is never half there."""
+    with whole_file(path) as partial:
+        Image.fromarray(pixels).save(partial)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON that is never half there."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content))
+
+
+def is_image(path: Path) -> bool:
+    """Says whether a file is there and all its pixels can be decoded."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError):  # the latter is what PIL raises for broken PNGs
+        return False
+    return True
+
+
+def map_in_processes(
+    function: Callable, items: Sequence, workers: int, description: str
+) -> list[Any]:
+    """Applies a function to all items under a progress bar; results come in order of the items.
+
+    Args:
+        function: can be pickled.
+        workers: processes; 1 computes in this one.
+    """
+    if workers <= 1:
+        return [function(item) for item in tqdm(items, description)]
+    with Pool(workers) as pool:
+        return list(tqdm(pool.imap(function, items, 16), description, total=len(items)))
+
+
+def unpack(archive: Path, folder: Path, prefixes: Iterable[str] = ("",)) -> None:
+    """Unpacks a ZIP or TAR archive below a folder; files that are there in full size stay.
+
+    Args:
+        prefixes: what the names of the wanted members begin with.
+
+    Raises:
+        ValueError: the archive is damaged.
+    """
+    prefixes = tuple(prefixes)
+    try:
+        with _open(archive) as (members, read):
+            wanted = [(name, size) for name, size in members if name.startswith(prefixes)]
+            for name, size in tqdm(wanted, archive.name, disable=not wanted):
+                target = folder / name
+                if not target.resolve().is_relative_to(folder.resolve()):
+                    raise ValueError(f"member {name!r} points out of the folder")
+                if not (target.is_file() and target.stat().st_size == size):
+                    with read(name) as source, whole_file(target) as part, part.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
+        raise ValueError(f"{archive}: cannot be unpacked ({error}); download it again") from error
+
+
+@contextmanager
+def _open(archive: Path) -> Iterator[tuple[list[tuple[str, int]], Callable[[str], IO[bytes]]]]:
+    """Yields names and sizes of an archive's files and a function that opens one by its name."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as file:
+            entries = [(i.filename, i.file_size) for i in file.infolist() if not i.is_dir()]
+            yield entries, file.open
+    else:
+        with tarfile.open(archive) as file:
+            members = {m.name.removeprefix("./"): m for m in file if m.isfile()}
+            entries = [(name, member.size) for name, member in members.items()]
+            yield entries, lambda name: file.extractfile(members[name])
+
+
+def unpack_first(places: Iterable[Path], folder: Path, prefixes: Iterable[str] = ("",)) -> bool:
+    """Unpacks the first of several archives that exists; says whether there was one."""
+    for archive in places:
+        if archive.is_file():
+            unpack(archive, folder, prefixes)
+            return True
+    return False
