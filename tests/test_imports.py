@@ -26,9 +26,9 @@ ROOMS = {
 
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
-    "data": {"PIL", "pycocotools"},
+    "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
-    "visualize": {"PIL"},
+    "visualize": {"PIL", "tqdm"},
 }
 """Libraries of the core, and what single rooms need besides to read and write files."""
 

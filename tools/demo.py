@@ -24,7 +24,7 @@ from torch import nn
 from kmax_deeplab import run_stamp
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config import validate
-from kmax_deeplab.d2.datasets import register_from_config
+from kmax_deeplab.d2.preparation import prepare_datasets
 from kmax_deeplab.d2.progress import ProgressLine
 from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
 from kmax_deeplab.d2.showcase import collect_examples
@@ -71,7 +71,6 @@ def read_config(args: argparse.Namespace) -> tuple[CfgNode, dict[str, str]]:
         panoptic_entry(args.output / "data" / split, names[0])
         for split, names in (("train", cfg.DATASETS.TRAIN), ("val", cfg.DATASETS.TEST))
     ]
-    cfg.freeze()
     return cfg, settings
 
 
@@ -171,7 +170,9 @@ def run(args: argparse.Namespace) -> None:
     print(f"1/4 Dataset ({args.train_images} + {args.val_images} images)", flush=True)
     generate(data_options(args, cfg), args.output / "data")
     log_to(args.output / "log.txt")
-    register_from_config(cfg)
+    for decision in prepare_datasets(cfg):
+        logging.getLogger("kmax_deeplab").info(decision)
+    cfg.freeze()
     weights = Path(cfg.OUTPUT_DIR, "model_final.pth")
     if weights.is_file():
         print(f"2/4 Training is done: {weights}\n3/4 Evaluation", flush=True)
