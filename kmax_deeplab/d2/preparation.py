@@ -25,6 +25,8 @@ from kmax_deeplab.data.panoptic_check import Pair, check_content, check_files, p
 
 logger = logging.getLogger(__name__)
 
+GIVEN = "given_categories"
+"""Name of the dataset without files that stands for categories from elsewhere."""
 DERIVED = 0
 """Value of MODEL.SEM_SEG_HEAD.NUM_CLASSES that stands for "as many as the datasets have"."""
 TEST_ENDINGS = ("val", "test")
@@ -59,6 +61,36 @@ def prepare_datasets(cfg: CfgNode, *, train: bool = True) -> list[str]:
     decisions += derive_num_classes(cfg, names)
     check_num_classes(cfg, names)
     return decisions
+
+
+def prepare_prediction(cfg: CfgNode, given: Categories | None = None) -> Categories:
+    """Finds the classes that a config predicts, without looking for its images.
+
+    Args:
+        cfg: not frozen; DATASETS and MODEL.SEM_SEG_HEAD.NUM_CLASSES may change.
+        given: the classes, if the config's datasets are not to be asked.
+
+    Raises:
+        FileNotFoundError: the JSON that lists the categories is missing.
+        ValueError: the datasets list none, or another number than the config.
+    """
+    if given:
+        metadata = PanopticMetadata(name=GIVEN)
+        metadata.describe(given)
+        MetadataCatalog.pop(GIVEN, None)
+        MetadataCatalog[GIVEN] = metadata
+        cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), (GIVEN,)
+    else:
+        register_from_config(cfg)
+        choose_datasets(cfg)
+    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
+    found = ((name, categories_of(name)) for name in names)
+    name, categories = next((pair for pair in found if pair[1]), (None, None))
+    if categories is None:
+        raise ValueError(f"none of the datasets {list(names)} of the config lists categories")
+    derive_num_classes(cfg, [name])
+    check_num_classes(cfg, [name])
+    return categories
 
 
 def choose_datasets(cfg: CfgNode) -> list[str]:

@@ -1,4 +1,4 @@
-"""Samples of a dataset: the report of its check enters, a contact sheet of labelled images leaves."""
+"""Samples of a dataset: the report of its check enters, a sheet of labelled images leaves."""
 
 import random
 
