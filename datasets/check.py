@@ -67,7 +67,9 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
         ValueError: a name is not registered, or there is nothing to check.
     """
     if args.json:
-        return [Source(Path(args.json).stem, args.images, args.json, args.pngs)]
+        path = Path(args.json).absolute()
+        name = f"{path.parent.name}_{path.stem}"
+        return [Source(name, args.images, args.json, args.pngs)]
     # Only these need Detectron2.
     from kmax_deeplab.d2.datasets import panoptic_source, register_from_config
     from kmax_deeplab.d2.run_config import load_config
