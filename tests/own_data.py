@@ -38,7 +38,8 @@ class OwnData:
             images.append({"id": f"image-{number}", "file_name": file_name, **size})
             entry = {"image_id": f"image-{number}", "file_name": f"{name}.png"}
             annotations.append({**entry, "segments_info": segments})
-        self.content = {"images": images, "annotations": annotations, "categories": CATEGORIES}
+        categories = [dict(category) for category in CATEGORIES]
+        self.content = {"images": images, "annotations": annotations, "categories": categories}
         self.write_json()
 
     @staticmethod
