@@ -100,13 +100,18 @@ def choose_datasets(cfg: CfgNode) -> list[str]:
     those that end in "val" or "test" for evaluation.
 
     Returns:
-        A sentence, if anything was filled in.
+        A sentence, if anything was filled in, or if a dataset is listed for nothing.
 
     Raises:
         ValueError: the names do not say which is which.
     """
     names = [entry["name"] for entry in cfg.DATASETS.PANOPTIC]
-    if cfg.DATASETS.TRAIN or cfg.DATASETS.TEST or not names:
+    if used := {*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST}:
+        idle = [name for name in names if name not in used]
+        return (
+            [f"Neither DATASETS.TRAIN nor DATASETS.TEST uses the datasets {idle}."] if idle else []
+        )
+    if not names:
         return []
     train = [name for name in names if name.endswith(TRAIN_ENDING)]
     test = [name for name in names if name.endswith(TEST_ENDINGS)]

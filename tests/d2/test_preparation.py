@@ -66,6 +66,13 @@ def test_one_dataset_serves_for_both_with_a_warning(data):
     assert "images it was trained on" in sentence
 
 
+def test_datasets_that_are_listed_for_nothing_are_mentioned(data):
+    cfg = config(data.entry("idle"), **{"DATASETS.TEST": ("coco_2017_val_panoptic",)})
+    assert choose_datasets(cfg) == [
+        "Neither DATASETS.TRAIN nor DATASETS.TEST uses the datasets ['idle']."
+    ]
+
+
 @pytest.mark.parametrize("names", [("a", "b"), ("a_train", "b_train"), ("a_train", "b", "c_val")])
 def test_names_that_do_not_say_what_they_are_for_are_refused(data, names):
     cfg = config(*(data.entry(name) for name in names))
