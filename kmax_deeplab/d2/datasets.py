@@ -151,7 +151,7 @@ def panoptic_source(name: str) -> Source:
     if None in places:
         raise ValueError(f"dataset {name!r} is no panoptic one: its metadata name no such files")
     files = None
-    if not metadata.get("json_names_files"):
+    if not metadata.get("json_names_files") and all(Path(place).exists() for place in places):
         files = {
             record["image_id"]: (record["file_name"], record["pan_seg_file_name"])
             for record in DatasetCatalog.get(name)

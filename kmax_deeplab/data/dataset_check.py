@@ -119,7 +119,8 @@ def check_places(source: Source) -> list[Finding]:
 
 
 def check_strays(reports: Sequence[DatasetReport]) -> list[Finding]:
-    """Finds files in the folders of datasets that none of these datasets lists."""
+    """Finds files in the folders of datasets, of those with a usable JSON, that none of them lists."""
+    reports = [report for report in reports if report.content]
     found = []
     for kind, folder_of, suffixes in (
         ("stray-image", "images", IMAGE_SUFFIXES),

@@ -163,6 +163,11 @@ def test_a_json_that_cannot_be_used_is_the_only_finding(data, text):
     assert {(finding.kind, finding.file) for finding in found} == {("bad-json", data.json)}
 
 
+def test_without_a_json_nothing_is_called_stray(data):
+    Path(data.json).unlink()
+    assert [finding.kind for finding in check(data)[1]] == ["missing-place"]
+
+
 def test_an_image_stored_sideways_fits_labels_that_are_upright(data):
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: on its side
