@@ -119,7 +119,7 @@ def check_places(source: Source) -> list[Finding]:
 
 
 def check_strays(reports: Sequence[DatasetReport]) -> list[Finding]:
-    """Finds files in the folders of datasets, of those with a usable JSON, that none of them lists."""
+    """Finds files in the folders of datasets whose JSON can be used that no dataset lists."""
     reports = [report for report in reports if report.content]
     found = []
     for kind, folder_of, suffixes in (
