@@ -21,6 +21,8 @@ from kmax_deeplab.data.dataset_check import Source
 logger = logging.getLogger(__name__)
 
 ENTRY_KEYS = ("name", "images", "json", "pngs")
+DERIVED_NAMES = ("cityscapes_panoptic_seg",)
+"""Evaluator types of datasets whose JSONs do not name the images as they lie in their folder."""
 REMEDY = "create it (datasets/README.md) or correct the dataset's entry in DATASETS.PANOPTIC"
 
 
@@ -89,7 +91,6 @@ def register_panoptic(name: str, images: str, json: str, pngs: str) -> None:
         evaluator_type="coco_panoptic_seg",
         ignore_label=255,
         label_divisor=1000,
-        json_names_files=True,  # other datasets may derive the paths of their files
         **places,
     )
     DatasetCatalog.register(name, partial(load_panoptic, name, images, json, pngs))
@@ -151,7 +152,8 @@ def panoptic_source(name: str) -> Source:
     if None in places:
         raise ValueError(f"dataset {name!r} is no panoptic one: its metadata name no such files")
     files = None
-    if not metadata.get("json_names_files") and all(Path(place).exists() for place in places):
+    derived = metadata.get("evaluator_type") in DERIVED_NAMES
+    if derived and all(Path(place).exists() for place in places):
         files = {
             record["image_id"]: (record["file_name"], record["pan_seg_file_name"])
             for record in DatasetCatalog.get(name)

@@ -15,11 +15,12 @@ from detectron2.data import MetadataCatalog
 from kmax_deeplab.d2.datasets import (
     PanopticMetadata,
     categories_of,
+    panoptic_source,
     read_panoptic_json,
     register_from_config,
 )
 from kmax_deeplab.data.categories import Categories
-from kmax_deeplab.data.dataset_check import Source, check_places
+from kmax_deeplab.data.dataset_check import check_places
 from kmax_deeplab.data.findings import KINDS, Finding
 from kmax_deeplab.data.panoptic_check import Pair, check_content, check_files, pair_files
 
@@ -140,13 +141,13 @@ def examine(name: str) -> list[str]:
         ValueError: something is wrong; the message names the first files.
     """
     metadata = MetadataCatalog.get(name)
-    if not isinstance(metadata, PanopticMetadata) or not metadata.get("json_names_files"):
+    if not isinstance(metadata, PanopticMetadata):
         return []
     content = read_panoptic_json(metadata.panoptic_json, name)
-    source = Source(name, metadata.image_root, metadata.panoptic_json, metadata.panoptic_root)
+    source = panoptic_source(name)
     found = check_places(source) or check_content(content, source.json)
     if not any(finding.kind in ("missing-place", "bad-json") for finding in found):
-        pairs = pair_files(content, source.images, source.pngs)
+        pairs = pair_files(content, source.images, source.pngs, source.files)
         found += check_files(spread(pairs, MOST_FILES), source.json)
     fatal = [finding for finding in found if finding.kind not in TOLERATED]
     if fatal:
