@@ -54,7 +54,10 @@ def test_given_numbers_and_names_stay_and_a_contradiction_offers_to_count(data):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CUSTOM.rglob("*.yaml")))
 def test_configs_for_own_data_leave_open_what_the_data_says(name):
-    cfg = load_config(str(next(CUSTOM.rglob(name))))
+    path = next(CUSTOM.rglob(name))
+    assert len(path.read_text().splitlines()) <= 30
+    assert f"--config-file {path.relative_to(CUSTOM.parents[1])} " in path.read_text()
+    cfg = load_config(str(path))
     assert cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 0
     assert (cfg.DATASETS.TRAIN, cfg.DATASETS.TEST) == ((), ())
 
