@@ -71,7 +71,8 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
         name = f"{path.parent.name}_{path.stem}"
         return [Source(name, args.images, args.json, args.pngs)]
     # Only these need Detectron2.
-    from kmax_deeplab.d2.datasets import panoptic_source, register_from_config
+    from kmax_deeplab.d2.dataset_sources import panoptic_source
+    from kmax_deeplab.d2.datasets import register_from_config
     from kmax_deeplab.d2.run_config import load_config
 
     if not args.config_file:

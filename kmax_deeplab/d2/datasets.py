@@ -16,13 +16,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from kmax_deeplab.data.categories import Categories
-from kmax_deeplab.data.dataset_check import Source
 
 logger = logging.getLogger(__name__)
 
 ENTRY_KEYS = ("name", "images", "json", "pngs")
-DERIVED_NAMES = ("cityscapes_panoptic_seg",)
-"""Evaluator types of datasets whose JSONs do not name the images as they lie in their folder."""
 REMEDY = "create it (datasets/README.md) or correct the dataset's entry in DATASETS.PANOPTIC"
 
 
@@ -136,29 +133,6 @@ def categories_of(name: str) -> Categories | None:
         for index in range(len(names))
     ]
     return Categories.from_json(listed)
-
-
-def panoptic_source(name: str) -> Source:
-    """Returns where a registered panoptic dataset lies, for its check.
-
-    Raises:
-        ValueError: no dataset has this name, or it is no panoptic one.
-    """
-    if name not in DatasetCatalog:
-        known = [other for other in DatasetCatalog.list() if "panoptic" in other]
-        raise ValueError(f"no dataset is named {name!r}; panoptic ones are {known}")
-    metadata = MetadataCatalog.get(name)
-    places = [metadata.get(key) for key in ("image_root", "panoptic_json", "panoptic_root")]
-    if None in places:
-        raise ValueError(f"dataset {name!r} is no panoptic one: its metadata name no such files")
-    files = None
-    derived = metadata.get("evaluator_type") in DERIVED_NAMES
-    if derived and all(Path(place).exists() for place in places):
-        files = {
-            record["image_id"]: (record["file_name"], record["pan_seg_file_name"])
-            for record in DatasetCatalog.get(name)
-        }
-    return Source(name, *places, files)
 
 
 def read_panoptic_json(path: str, name: str) -> dict:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
+from kmax_deeplab.d2.dataset_sources import panoptic_source
 from kmax_deeplab.d2.datasets import (
     PanopticMetadata,
     categories_of,
-    panoptic_source,
     read_panoptic_json,
     register_from_config,
 )

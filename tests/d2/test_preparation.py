@@ -6,7 +6,8 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
-from kmax_deeplab.d2.datasets import categories_of, panoptic_source
+from kmax_deeplab.d2.dataset_sources import panoptic_source
+from kmax_deeplab.d2.datasets import categories_of
 from kmax_deeplab.d2.mapper import build_train_mapper
 from kmax_deeplab.d2.preparation import (
     choose_datasets,
