@@ -15,23 +15,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
 from kmax_deeplab import run_stamp
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config import validate
-from kmax_deeplab.d2.datasets import register_from_config
+from kmax_deeplab.d2.preparation import prepare_datasets
 from kmax_deeplab.d2.progress import ProgressLine
 from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
-from kmax_deeplab.d2.showcase import collect_examples
+from kmax_deeplab.d2.showcase import make_report
 from kmax_deeplab.d2.trainer import Trainer
-from kmax_deeplab.visualize.loss_curves import read_losses
-from kmax_deeplab.visualize.report import Report, write_report
-from kmax_deeplab.visualize.scores import format_scores, read_scores
+from kmax_deeplab.visualize.report import write_report
+from kmax_deeplab.visualize.scores import format_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATOR = ROOT / "datasets" / "generate_shapes.py"
@@ -71,7 +68,6 @@ def read_config(args: argparse.Namespace) -> tuple[CfgNode, dict[str, str]]:
         panoptic_entry(args.output / "data" / split, names[0])
         for split, names in (("train", cfg.DATASETS.TRAIN), ("val", cfg.DATASETS.TEST))
     ]
-    cfg.freeze()
     return cfg, settings
 
 
@@ -126,38 +122,30 @@ def evaluate(cfg: CfgNode, weights: Path) -> tuple[nn.Module, dict]:
     return model, Trainer.test(cfg, model)
 
 
-def describe(args: argparse.Namespace, cfg: CfgNode, model: nn.Module) -> dict[str, str]:
-    """Lists the settings that a reader of the report wants to know."""
+def describe(args: argparse.Namespace, cfg: CfgNode) -> dict[str, str]:
+    """Lists the settings of the demo that a reader of the report wants to know."""
     size = " × ".join(map(str, cfg.INPUT.IMAGE_SIZE))
-    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     return {
         "config": Path(args.config_file).name,
         "overrides": " ".join(args.opts) or "none",
         "images": f"{args.train_images} to train, {args.val_images} to evaluate, {size} pixels",
-        "training": f"{cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} images",
-        "learning rate": f"{cfg.SOLVER.BASE_LR:g}, {cfg.SOLVER.WARMUP_ITERS} warm-up iterations",
-        "model": f"{cfg.MODEL.BACKBONE.NAME}, {parameters:.1f} M parameters in training",
-        "clusters": str(cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES),
-        "machine": f"{cfg.MODEL.DEVICE}, PyTorch {torch.__version__}",
     }
 
 
 def report(args: argparse.Namespace, cfg: CfgNode, model: nn.Module, results: dict) -> None:
     """Prints the PQ table and writes the page."""
-    dataset = cfg.DATASETS.TEST[0]
-    categories = MetadataCatalog.get(dataset).categories
-    scores = read_scores(results["panoptic_seg"], categories)
-    print(format_scores(scores))
-    content = Report(
+    content = make_report(
+        cfg,
+        model,
+        results,
         title="A k-means mask transformer on shapes",
         summary=f"Trained from scratch on {args.train_images} generated images, evaluated on "
         f"{args.val_images} others.",
-        scores=scores,
-        categories=categories,
-        settings=describe(args, cfg, model),
-        losses=read_losses(Path(cfg.OUTPUT_DIR, "metrics.json")),
-        examples=collect_examples(cfg, model, dataset, EXAMPLES),
+        settings=describe(args, cfg),
+        metrics=Path(cfg.OUTPUT_DIR, "metrics.json"),
+        count=EXAMPLES,
     )
+    print(format_scores(content.scores))
     write_report(args.output / "report.html", content)
 
 
@@ -171,7 +159,9 @@ def run(args: argparse.Namespace) -> None:
     print(f"1/4 Dataset ({args.train_images} + {args.val_images} images)", flush=True)
     generate(data_options(args, cfg), args.output / "data")
     log_to(args.output / "log.txt")
-    register_from_config(cfg)
+    for decision in prepare_datasets(cfg):
+        logging.getLogger("kmax_deeplab").info(decision)
+    cfg.freeze()
     weights = Path(cfg.OUTPUT_DIR, "model_final.pth")
     if weights.is_file():
         print(f"2/4 Training is done: {weights}\n3/4 Evaluation", flush=True)

@@ -44,6 +44,8 @@ def add_kmax_deeplab_config(cfg: CfgNode) -> None:
 def _add_data(cfg: CfgNode) -> None:
     # Panoptic datasets to register: mappings with name, images, json, pngs.
     cfg.DATASETS.PANOPTIC = []
+    # K, void not counted; 0: as many as the datasets in use have categories.
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 0
     cfg.INPUT.DATASET_MAPPER_NAME = "panoptic_lsj"
     # (height, width) in pixels that every image is padded to; 32k + 1 or 32k.
     cfg.INPUT.IMAGE_SIZE = [1281, 1281]

@@ -7,7 +7,7 @@ that lists such datasets in DATASETS.PANOPTIC. What leaves: entries of `DatasetC
 
 import json as json_format
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -107,30 +107,32 @@ def register_from_config(cfg: CfgNode) -> None:
         register_panoptic(**entry)
 
 
-def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
-    """Compares MODEL.SEM_SEG_HEAD.NUM_CLASSES with the categories of the datasets in use.
+def categories_of(name: str) -> Categories | None:
+    """Returns the categories of a registered dataset, of Detectron2's own panoptic ones too.
 
-    Args:
-        cfg: the config.
-        names: registered datasets; those that were registered elsewhere are not looked at.
+    Returns:
+        None for a dataset whose metadata say nothing about panoptic classes.
 
     Raises:
-        ValueError: the numbers differ, or two datasets number their categories differently.
+        FileNotFoundError, ValueError: the JSON that lists the categories cannot be used.
     """
-    found = {name: MetadataCatalog.get(name).get("categories") for name in names}
-    described = {name: categories for name, categories in found.items() if categories}
-    configured = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-    for name, categories in described.items():
-        if len(categories) != configured:
-            raise ValueError(
-                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {configured}, but dataset {name!r} has "
-                f"{len(categories)} categories: set it to {len(categories)}"
-            )
-    if len({categories.ids for categories in described.values()}) > 1:
-        raise ValueError(
-            f"datasets {list(described)} list different category ids, or in another order: "
-            "their JSONs need the same list of categories"
-        )
+    metadata = MetadataCatalog.get(name)
+    if categories := metadata.get("categories"):
+        return categories
+    things = metadata.get("thing_dataset_id_to_contiguous_id")
+    stuff = metadata.get("stuff_dataset_id_to_contiguous_id")
+    if things is None or stuff is None or not metadata.get("stuff_classes"):
+        return None
+    names, colors = metadata.stuff_classes, metadata.get("stuff_colors")
+    ids = {index: category_id for category_id, index in (stuff | things).items()}
+    if sorted(ids) != list(range(len(names))):
+        return None  # things and stuff are counted apart: no panoptic classes
+    listed = [
+        {"id": ids[index], "name": names[index], "isthing": ids[index] in things}
+        | ({"color": list(colors[index])} if colors else {})
+        for index in range(len(names))
+    ]
+    return Categories.from_json(listed)
 
 
 def read_panoptic_json(path: str, name: str) -> dict:

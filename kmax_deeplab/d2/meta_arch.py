@@ -57,6 +57,7 @@ class kMaXDeepLab(nn.Module):
 
     @classmethod
     def from_config(cls, cfg) -> dict:
+        class_count(cfg)  # refuses an open number before anything is built with it
         backbone = build_backbone(cfg)
         head = build_sem_seg_head(cfg, backbone.output_shape())
         on_cpu = torch.device(cfg.MODEL.DEVICE).type == "cpu"
@@ -215,13 +216,28 @@ def _postprocess_settings(cfg) -> dict:
     }
 
 
+def class_count(cfg) -> int:
+    """Returns K, the number of classes without void.
+
+    Raises:
+        ValueError: the config leaves it open.
+    """
+    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES < 1:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, as many as "
+            "the datasets have, and nobody counted: give the number, or call "
+            "kmax_deeplab.d2.preparation.prepare_datasets(cfg) before the model is built"
+        )
+    return cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+
+
 def things_of(cfg) -> Tensor:
     """Returns which contiguous classes are things, (K,) bool, from the first dataset that knows.
 
     Raises:
         ValueError: no dataset of the config is registered, or it has other classes.
     """
-    num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    num_classes = class_count(cfg)
     names = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
     for name in names:
         things = getattr(MetadataCatalog.get(name), "thing_dataset_id_to_contiguous_id", None)

@@ -1,16 +1,71 @@
-"""Examples for a report: a trained model and a test dataset enter, annotated pictures leave."""
+"""The report of a run: a trained model, its scores and a test dataset enter, the page's content
+leaves.
+"""
 
+from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from torch import nn
 
+from kmax_deeplab.d2.datasets import categories_of
 from kmax_deeplab.d2.labelled_files import read_labelled
 from kmax_deeplab.d2.trainer import Trainer
 from kmax_deeplab.visualize.examples import Example, Segmentation, layer_panels, make_example
+from kmax_deeplab.visualize.loss_curves import read_losses
+from kmax_deeplab.visualize.report import Report
+from kmax_deeplab.visualize.scores import read_scores
+
+
+def make_report(
+    cfg: CfgNode,
+    model: nn.Module,
+    results: Mapping,
+    *,
+    title: str,
+    summary: str,
+    settings: Mapping[str, str],
+    metrics: Path,
+    count: int,
+) -> Report:
+    """Gathers what the report of a run shows.
+
+    Args:
+        cfg: its first test dataset is shown.
+        model: as trained.
+        results: of the evaluation on that dataset, with "panoptic_seg".
+        title, summary: of the page.
+        settings: what to list before the settings that the config tells.
+        metrics: the training's metrics.json, for the curves; there are none if it is missing.
+        count: most images to draw.
+    """
+    dataset = cfg.DATASETS.TEST[0]
+    categories = categories_of(dataset)
+    return Report(
+        title=title,
+        summary=summary,
+        scores=read_scores(results["panoptic_seg"], categories),
+        categories=categories,
+        settings={**settings, **describe_run(cfg, model)},
+        losses=read_losses(metrics) if metrics.is_file() else {},
+        examples=collect_examples(cfg, model, dataset, count),
+    )
+
+
+def describe_run(cfg: CfgNode, model: nn.Module) -> dict[str, str]:
+    """Lists the settings of a run that a reader of the report wants to know."""
+    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    return {
+        "training": f"{cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} images",
+        "learning rate": f"{cfg.SOLVER.BASE_LR:g}, {cfg.SOLVER.WARMUP_ITERS} warm-up iterations",
+        "model": f"{cfg.MODEL.BACKBONE.NAME}, {parameters:.1f} M parameters in training",
+        "clusters": str(cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES),
+        "machine": f"{cfg.MODEL.DEVICE}, PyTorch {torch.__version__}",
+    }
 
 
 @torch.no_grad()
@@ -25,7 +80,7 @@ def collect_examples(cfg: CfgNode, model: nn.Module, dataset: str, count: int) -
     """
     model.eval()
     records = {record["image_id"]: record for record in DatasetCatalog.get(dataset)}
-    categories = MetadataCatalog.get(dataset).categories
+    categories = categories_of(dataset)
     examples = []
     for inputs in islice(Trainer.build_test_loader(cfg, dataset), count):
         record = records[inputs[0]["image_id"]]

@@ -29,10 +29,10 @@ from torch.utils.data import DataLoader
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config import validate
 from kmax_deeplab.d2.data_stream import TrainingStream, build_stream_loader, derive_seed
-from kmax_deeplab.d2.datasets import check_num_classes, register_from_config
 from kmax_deeplab.d2.evaluation import build_evaluator, evaluated_records, verify
 from kmax_deeplab.d2.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.metrics_log import forget_metrics_from
+from kmax_deeplab.d2.preparation import prepare_datasets
 from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
 from kmax_deeplab.d2.solver import build_lr_scheduler, build_optimizer
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """Builds, checks and logs the config of a run and registers the datasets it names.
+    """Builds, checks and logs the config of a run; registers and checks the datasets it names.
 
     Args:
         args: what `detectron2.engine.default_argument_parser` returns.
@@ -54,6 +54,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
     cfg = load_config(args.config_file, args.opts)
     changes = adapt_to_machine(cfg)
     validate(cfg)
+    # Before the config is written; an evaluation needs none of the training files.
+    changes += prepare_datasets(cfg, train=not args.eval_only)
     cfg.freeze()
     setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="kmax_deeplab", abbrev_name="kmax")
     default_setup(cfg, args)
@@ -61,10 +63,6 @@ def setup(args: argparse.Namespace) -> CfgNode:
         logger.info(change)
     if cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1:
         torch.set_num_threads(max(torch.get_num_threads() // comm.get_local_size(), 1))
-    register_from_config(cfg)
-    # An evaluation needs none of the training files.
-    trained = () if args.eval_only else cfg.DATASETS.TRAIN
-    check_num_classes(cfg, (*trained, *cfg.DATASETS.TEST))
     return cfg
 
 

@@ -1,13 +1,21 @@
 """The categories of a panoptic dataset.
 
-What enters: the "categories" list of a COCO-panoptic JSON. What leaves: names, colours and kinds in
-the order of that list, whose positions are the contiguous class indices 0..K-1 of the network.
+What enters: the "categories" list of a COCO-panoptic JSON, or a small table of classes. What
+leaves: names, colours and kinds in the order of that list, whose positions are the contiguous class
+indices 0..K-1 of the network.
 """
 
 import colorsys
+import csv
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+
+FLAGS = {"0": False, "1": True, "false": False, "true": True}
+"""How a table may say whether a class is a thing."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class Categories:
         """Reads the "categories" list of a COCO-panoptic JSON; "color" may be missing.
 
         Raises:
-            ValueError: the list is empty, an entry lacks a field, or an id occurs twice.
+            ValueError: the list is empty, an entry lacks a field or has a colour that is none, or
+                an id occurs twice.
         """
         if not categories:
             raise ValueError("the list of categories is empty: a dataset needs at least one")
@@ -39,18 +48,22 @@ class Categories:
             if missing := {"id", "name", "isthing"} - category.keys():
                 raise ValueError(f"category {dict(category)} lacks {sorted(missing)}")
         ids = tuple(category["id"] for category in categories)
-        if len(set(ids)) < len(ids):
-            twice = sorted({i for i in ids if ids.count(i) > 1})
+        if twice := sorted(i for i, count in Counter(ids).items() if count > 1):
             raise ValueError(f"category ids {twice} occur more than once: ids must be distinct")
         return cls(
             ids,
             tuple(category["name"] for category in categories),
             tuple(bool(category["isthing"]) for category in categories),
-            tuple(
-                tuple(category["color"]) if "color" in category else distinct_color(index)
-                for index, category in enumerate(categories)
-            ),
+            tuple(_color(category, index) for index, category in enumerate(categories)),
         )
+
+    def to_json(self) -> list[dict]:
+        """Writes the "categories" list of a COCO-panoptic JSON."""
+        rows = zip(self.ids, self.names, self.is_thing, self.colors, strict=True)
+        return [
+            {"id": i, "name": name, "isthing": int(is_thing), "color": list(color)}
+            for i, name, is_thing, color in rows
+        ]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,6 +72,67 @@ class Categories:
     def contiguous(self) -> dict[int, int]:
         """Class index of each category id."""
         return {category_id: index for index, category_id in enumerate(self.ids)}
+
+
+def read_categories(path: str | Path) -> Categories:
+    """Reads categories from a file.
+
+    Args:
+        path: a JSON, either a list of categories or anything with such a list under "categories";
+            or a table with tabs between the columns id, name, isthing (0 or 1) and, if wanted,
+            color ("255,0,0").
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is neither, or a category cannot be; the message names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: this file of categories does not exist")
+    try:
+        listed = _read_json(path) if path.suffix.lower() == ".json" else _read_table(path)
+        return Categories.from_json(listed)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_json(path: Path) -> Sequence[Mapping]:
+    content = json.loads(path.read_text())
+    if isinstance(content, Mapping):
+        if "categories" not in content:
+            raise ValueError('has no list "categories"')
+        content = content["categories"]
+    return content
+
+
+def _read_table(path: Path) -> list[dict]:
+    with open(path, newline="") as f:
+        rows = csv.DictReader(f, delimiter="\t")
+        if missing := {"id", "name", "isthing"} - set(rows.fieldnames or ()):
+            raise ValueError(f"lacks the columns {sorted(missing)}; tabs part the columns")
+        return [_read_row(row) for row in rows]
+
+
+def _read_row(row: Mapping[str, str]) -> dict:
+    flag = str(row["isthing"]).strip().lower()
+    if flag not in FLAGS:
+        raise ValueError(f"class {row['name']!r} has isthing {row['isthing']!r}; use 1 or 0")
+    category = {"id": int(row["id"]), "name": row["name"].strip(), "isthing": FLAGS[flag]}
+    if row.get("color"):
+        category["color"] = [int(channel) for channel in row["color"].split(",")]
+    return category
+
+
+def _color(category: Mapping, index: int) -> tuple[int, int, int]:
+    color = category.get("color")
+    if color is None:
+        return distinct_color(index)
+    if len(color) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in color):
+        raise ValueError(
+            f"category {category['id']} ({category['name']!r}) has the color {color}: it needs "
+            "three integers from 0 to 255"
+        )
+    return tuple(color)
 
 
 def distinct_color(index: int) -> tuple[int, int, int]:

@@ -118,6 +118,8 @@ def _inline_png(picture: np.ndarray) -> str:
 
 
 def _charts(losses: dict[str, Curve]) -> str:
+    if not losses:
+        return ""
     figures = "".join(_chart(term, curves) for term, curves in group_by_term(losses).items())
     return f'<section><h2>Losses</h2><div class="charts">{figures}</div></section>'
 

@@ -5,7 +5,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data import transforms as T
 
-from kmax_deeplab.d2.datasets import check_num_classes, register_from_config, register_panoptic
+from kmax_deeplab.d2.datasets import register_from_config, register_panoptic
+from kmax_deeplab.d2.preparation import check_num_classes
 
 
 def config(entries, num_classes=2):
@@ -98,7 +99,7 @@ def test_datasets_that_number_categories_differently_are_refused(tiny_dataset):
     datasets[1].write_json()
     for dataset in datasets:
         register_panoptic(**dataset.entry)
-    with pytest.raises(ValueError, match="different category ids, or in another order"):
+    with pytest.raises(ValueError, match="different categories, or in another order"):
         check_num_classes(config([]), [dataset.entry["name"] for dataset in datasets])
 
 

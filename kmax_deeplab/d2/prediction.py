@@ -1,0 +1,89 @@
+"""Panoptic segmentation of image files without ground truth: paths enter, segments leave."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data.detection_utils import read_image
+from torch import nn
+
+from kmax_deeplab.d2.labelled_files import UnreadableImageError
+from kmax_deeplab.d2.mapper import EvaluationMapper
+from kmax_deeplab.data.panoptic_check import IMAGE_SUFFIXES, find_files
+
+
+@dataclass(frozen=True)
+class PredictedImage:
+    """What the model sees in an image.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright.
+        panoptic: (H, W) int32 segment ids, 0 where void.
+        segments_info: per segment "id", "category_id" (contiguous), "isthing".
+    """
+
+    image: np.ndarray
+    panoptic: np.ndarray
+    segments_info: list[dict]
+
+
+class Predictor:
+    """Predicts one image file after another, as the evaluation of a config does.
+
+    Args:
+        cfg: describes the test-time input.
+        model: the meta-architecture; it is left in evaluation mode.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module) -> None:
+        self._model = model.eval()
+        self._mapper = EvaluationMapper(cfg, is_train=False)
+
+    @torch.no_grad()
+    def __call__(self, path: Path) -> PredictedImage:
+        """Predicts an image.
+
+        Raises:
+            UnreadableImageError: the file is damaged, or no image.
+        """
+        try:
+            image = read_image(str(path), "RGB")
+            inputs = self._mapper({"file_name": str(path)})
+        except (OSError, SyntaxError, ValueError) as error:  # all of which PIL raises
+            raise UnreadableImageError(0, str(error), str(path)) from error
+        panoptic, segments = self._model([inputs])[0]["panoptic_seg"]
+        return PredictedImage(image, panoptic.cpu().numpy().astype(np.int32), segments)
+
+
+def name_images(paths: Sequence[Path]) -> dict[str, Path]:
+    """Finds images and names each by its path below the given folder, without suffix.
+
+    Args:
+        paths: images of any name, and folders that are searched with their subfolders.
+
+    Returns:
+        Path by name, in order.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+        ValueError: a folder holds no image, or two images have one name.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+        root = path if path.is_dir() else path.parent
+        found = list(find_files([path], IMAGE_SUFFIXES)) if path.is_dir() else [path]
+        if not found:
+            raise ValueError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        for image in found:
+            name = image.relative_to(root).with_suffix("").as_posix()
+            if (other := named.setdefault(name, image)) != image:
+                raise ValueError(
+                    f"{other} and {image} would both be named {name!r}: rename one, or predict "
+                    "them one after the other into different folders"
+                )
+    return named

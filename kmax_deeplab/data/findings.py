@@ -1,0 +1,53 @@
+"""What can be wrong with a panoptic dataset: kinds of faults, and one finding of such a fault."""
+
+from dataclasses import dataclass
+
+KINDS = {
+    "missing-place": "a folder or the JSON does not exist",
+    "bad-json": "the JSON lacks a list or a field, or a value is of a wrong type",
+    "bad-category": "a category cannot be, or an id or a name occurs twice",
+    "unknown-category": "a segment has a category that the JSON does not list",
+    "unlisted-image": "an annotation belongs to no listed image",
+    "unannotated-image": "a listed image has no annotation",
+    "duplicate-image": "two images have one id or one file",
+    "duplicate-annotation": "two annotations are of one image or share a PNG",
+    "duplicate-segment": "two segments of an image have one id",
+    "segment-id": "a segment id is 0, which means unlabelled, or fits into no colour",
+    "missing-iscrowd": "a segment does not say whether it is a crowd",
+    "missing-image": "an image file does not exist",
+    "missing-png": "a panoptic PNG does not exist",
+    "damaged-image": "an image file cannot be decoded",
+    "damaged-png": "a panoptic PNG cannot be decoded or is no RGB image",
+    "deep-image": "an image has more than 8 bits a channel",
+    "exif-rotation": "an image is stored turned or mirrored, with an EXIF tag to undo it",
+    "size": "image, PNG and JSON differ in height or width",
+    "id-not-in-json": "a PNG has segment ids that the JSON does not list",
+    "id-not-in-png": "the JSON lists segment ids that have no pixel in the PNG",
+    "wrong-area": "the JSON's area of a segment is not its number of pixels",
+    "wrong-bbox": "the JSON's box of a segment is not the one around its pixels",
+    "stray-image": "an image lies in the folder, but no JSON lists it",
+    "stray-png": "a PNG lies in the folder, but no JSON lists it",
+}
+"""Every kind of fault, in the order in which they are reported, with its explanation."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault.
+
+    Attributes:
+        kind: one of KINDS.
+        file: path of the file to correct.
+        message: what is wrong, with the ids and values.
+    """
+
+    kind: str
+    file: str
+    message: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind of finding {self.kind!r}; known are {list(KINDS)}")
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"

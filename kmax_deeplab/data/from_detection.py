@@ -1,0 +1,197 @@
+"""Panoptic data from COCO detection JSON: instance masks, with or without stuff, leave as segments.
+
+All categories of the detection JSON are things. Where masks overlap, the smaller one is on top; of
+equal ones, that with the larger annotation id. Below all things lie the crowds, below those the
+stuff that semantic PNGs give, one segment a class. Pixels of nobody are unlabelled.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.label_images import match_by_name, read_labels
+from kmax_deeplab.data.panoptic_writer import DrawnImage, DrawnSegment
+
+LISTS = {
+    "images": ("id", "file_name", "height", "width"),
+    "annotations": ("id", "image_id", "category_id", "segmentation"),
+    "categories": ("id", "name"),
+}
+"""Lists of a detection JSON, and the fields that each of their entries needs."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A COCO detection JSON.
+
+    Attributes:
+        images: its "images".
+        annotations: of each image id, in the order of their ids.
+        categories: all of them things.
+    """
+
+    images: Sequence[Mapping]
+    annotations: Mapping[int | str, Sequence[Mapping]]
+    categories: Categories
+
+
+def read_detection(path: Path) -> Detection:
+    """Reads a COCO detection JSON.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is none; the message names the file and what is wrong.
+    """
+    try:
+        content = json.loads(path.read_text())
+        for name, fields in LISTS.items():
+            for position, entry in enumerate(content[name]):
+                if missing := [field for field in fields if field not in entry]:
+                    raise ValueError(f"{name}[{position}] lacks {missing}")
+        things = [{**category, "isthing": 1} for category in content["categories"]]
+        categories = Categories.from_json(things)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: no COCO detection JSON ({error})") from error
+    by_image: dict[int | str, list[Mapping]] = {image["id"]: [] for image in content["images"]}
+    for annotation in sorted(content["annotations"], key=lambda one: one["id"]):
+        image_id, category_id = annotation["image_id"], annotation["category_id"]
+        if image_id not in by_image or category_id not in categories.contiguous:
+            raise ValueError(
+                f"{path}: annotation {annotation['id']} is of image {image_id!r} and category "
+                f"{category_id!r}, which the JSON does not both list"
+            )
+        by_image[image_id].append(annotation)
+    return Detection(content["images"], by_image, categories)
+
+
+def join_categories(things: Categories, stuff: Categories | None) -> Categories:
+    """Appends the stuff of a table of classes to the things of a detection JSON.
+
+    Raises:
+        ValueError: the table lists a thing that the JSON does not know, or another class by an id.
+    """
+    if stuff is None:
+        return things
+    added = []
+    known = {entry["id"]: entry["name"] for entry in things.to_json()}
+    for entry in stuff.to_json():
+        if entry["isthing"] and known.get(entry["id"]) != entry["name"]:
+            raise ValueError(
+                f"the table of classes lists the thing {entry['id']} {entry['name']!r}; things "
+                "come from the detection JSON, which has another or none by that id"
+            )
+        if not entry["isthing"]:
+            added.append(entry)
+    return Categories.from_json([*things.to_json(), *added])
+
+
+def draw_images(
+    detection: Detection,
+    categories: Categories,
+    semantic: Path | None = None,
+    ending: str = "",
+    ignore: Sequence[int] = (),
+) -> Iterator[DrawnImage]:
+    """Draws the segments of every image of a detection JSON.
+
+    Args:
+        detection: the JSON.
+        categories: its things and the stuff of the PNGs.
+        semantic: folder of PNGs with class values, named like the images; None: no stuff.
+        ending: what names of semantic PNGs have after the image's name.
+        ignore: values of the PNGs that mean unlabelled.
+
+    Raises:
+        ValueError: a mask or a PNG is damaged or does not fit; file or annotation are named.
+    """
+    pngs = {} if semantic is None else match_by_name(semantic, {".png"}, ending)
+    for image in detection.images:
+        name = PurePosixPath(image["file_name"]).with_suffix("").as_posix()
+        size = (image["height"], image["width"])
+        segment_map, segments = np.zeros(size, dtype=np.int64), []
+        if semantic is not None:
+            if name not in pngs:
+                raise ValueError(f"{semantic} has no PNG {name}{ending}.png")
+            segment_map, segments = draw_stuff(pngs[name], size, categories, ignore)
+        for annotation, mask in _bottom_to_top(detection.annotations[image["id"]], image):
+            segments.append(DrawnSegment(annotation["category_id"], _is_crowd(annotation)))
+            segment_map[mask] = len(segments)
+        yield DrawnImage(image["id"], image["file_name"], f"{name}.png", segment_map, segments)
+
+
+def draw_stuff(
+    path: Path, size: tuple[int, int], categories: Categories, ignore: Sequence[int]
+) -> tuple[np.ndarray, list[DrawnSegment]]:
+    """Draws the stuff of a semantic PNG; its pixels of things are left to the masks.
+
+    Args:
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        (height, width) int64 segment numbers from 1, 0 where there is no stuff; and the segments.
+
+    Raises:
+        ValueError: the PNG has another size or a value that is no class; it is named.
+    """
+    labels = read_labels(path)
+    if labels.shape != size:
+        raise ValueError(f"{path} has (height, width) {labels.shape}, the JSON says {size}")
+    present = np.unique(labels).tolist()
+    if unknown := sorted(set(present) - set(categories.ids) - set(ignore)):
+        raise ValueError(
+            f"{path} has the values {unknown[:10]}, which are no classes; list them in --classes "
+            f"or name them with --ignore (ignored now: {sorted(ignore)})"
+        )
+    segment_map, segments = np.zeros(size, dtype=np.int64), []
+    for category_id, is_thing in zip(categories.ids, categories.is_thing, strict=True):
+        if category_id in present and not is_thing and category_id not in ignore:
+            segments.append(DrawnSegment(category_id))
+            segment_map[labels == category_id] = len(segments)
+    return segment_map, segments
+
+
+def decode_mask(segmentation: object, size: tuple[int, int]) -> np.ndarray:
+    """Draws polygons, or decodes run lengths, compressed or not, as a (height, width) bool mask.
+
+    Raises:
+        ValueError: it is none of these, or of another size.
+    """
+    height, width = size
+    if isinstance(segmentation, list):
+        polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+        if not polygons:
+            return np.zeros(size, dtype=bool)
+        runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    elif isinstance(segmentation, Mapping) and {"counts", "size"} <= segmentation.keys():
+        if tuple(segmentation["size"]) != size:
+            raise ValueError(f"its mask is {segmentation['size']}, its image {list(size)}")
+        plain = isinstance(segmentation["counts"], list)
+        runs = coco_mask.frPyObjects(segmentation, height, width) if plain else segmentation
+    else:
+        raise ValueError("its segmentation is neither polygons nor run lengths")
+    return coco_mask.decode(runs).astype(bool)
+
+
+def _bottom_to_top(
+    annotations: Sequence[Mapping], image: Mapping
+) -> list[tuple[Mapping, np.ndarray]]:
+    """Decodes the masks of an image and orders them: crowds, then from large to small."""
+    masks = []
+    for annotation in annotations:
+        try:
+            mask = decode_mask(annotation["segmentation"], (image["height"], image["width"]))
+        except Exception as error:  # pycocotools raises all kinds
+            raise ValueError(
+                f"annotation {annotation['id']} of {image['file_name']}: {error}"
+            ) from error
+        masks.append((annotation, mask))
+    return sorted(masks, key=lambda one: (not _is_crowd(one[0]), -int(one[1].sum()), one[0]["id"]))
+
+
+def _is_crowd(annotation: Mapping) -> bool:
+    return bool(annotation.get("iscrowd", 0))

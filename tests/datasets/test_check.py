@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from kmax_deeplab.d2.datasets import register_panoptic
+from tests.own_data import OwnData
+from tests.scripts import ROOT, exit_status, load_script
+
+CONFIG = ROOT / "configs" / "custom" / "kmax_trial_on_cpu.yaml"
+
+
+@pytest.fixture(scope="module")
+def script():
+    return load_script("datasets/check.py")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return OwnData(tmp_path / "data")
+
+
+@pytest.fixture
+def check(script, data):
+    """A function that checks the dataset by its places and returns the exit status."""
+    places = ("--json", data.json, "--images", data.images, "--pngs", data.pngs)
+    common = ("--workers", 1, "--output", data.root / "pictures")
+    return lambda *flags: exit_status(script.main, *places, *common, *flags)
+
+
+def test_a_clean_dataset_passes_with_statistics_and_a_picture(check, data, capsys):
+    assert check() == 0
+    printed = capsys.readouterr().out
+    assert "No fault found" in printed
+    assert "12, 4 crowds" in printed
+    assert next(line for line in printed.splitlines() if "never used" in line).endswith("vessel")
+    with Image.open(data.root / "pictures" / "data_panoptic.png") as picture:
+        assert picture.size[0] > 1000
+
+
+def test_a_fault_is_named_and_the_status_is_1(check, data, capsys):
+    data.png_path(0).unlink()
+    assert check() == 1
+    assert f"{data.png_path(0)}: does not exist" in capsys.readouterr().out
+
+
+def test_a_kind_of_fault_can_be_allowed(check, data):
+    (Path(data.pngs) / "other.png").touch()
+    assert check() == 1
+    assert check("--allow", "stray-png") == 0
+
+
+def test_fix_writes_a_sound_copy_and_leaves_the_original(script, check, data, capsys):
+    data.segments(0)[1].update(area=5, bbox=[0, 0, 1, 1])
+    del data.segments(1)[1]["iscrowd"]
+    data.write_json()
+    before = Path(data.json).read_text()
+    fixed = data.root / "fixed.json"
+    assert check("--fix", fixed) == 1
+    assert Path(data.json).read_text() == before
+    assert json.loads(fixed.read_text())["annotations"][0]["segments_info"][1]["area"] == 600
+    data.json = str(fixed)
+    places = ("--json", fixed, "--images", data.images, "--pngs", data.pngs, "--samples", 0)
+    assert exit_status(script.main, *places, "--workers", 1) == 0
+    assert "name a new one" in str(check("--fix", fixed))
+
+
+def test_registered_names_and_those_of_a_config_are_checked(script, data, capsys):
+    name = f"check_{data.root.parent.name}"
+    register_panoptic(**data.entry(name))
+    flags = ("--workers", 1, "--samples", 0)
+    assert exit_status(script.main, name, *flags) == 0
+    entries = str([data.entry(f"{name}_train"), data.entry(f"{name}_val")])
+    listed = ("DATASETS.PANOPTIC", entries)
+    assert exit_status(script.main, *flags, "--config-file", CONFIG, *listed) == 0
+    printed = capsys.readouterr().out
+    assert f"{name}_train" in printed
+    assert f"{name}_val" in printed
+
+
+def test_what_cannot_be_checked_is_said(script, data):
+    assert "no dataset is named 'none'" in exit_status(script.main, "none")
+    assert "name no dataset" in exit_status(script.main, "--config-file", CONFIG)
+    assert exit_status(script.main, "--json", data.json) == 2
+    assert exit_status(script.main) == 2

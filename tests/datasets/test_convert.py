@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kmax_deeplab.data.dataset_check import Source, check_dataset, check_strays
+from kmax_deeplab.data.panoptic_format import read_ids
+from tests.scripts import exit_status, load_script
+
+TABLE = "id\tname\tisthing\n0\troad\t0\n26\tcar\t1\n"
+
+
+@pytest.fixture(scope="module")
+def main():
+    return load_script("datasets/convert.py").main
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two images of 8 x 12 pixels with label PNGs, a table of classes and a detection JSON."""
+    semantic = np.zeros((8, 12), np.uint8)
+    semantic[2:6, 2:10] = 26
+    semantic[7] = 255
+    instances = np.where(semantic == 26, np.arange(12) // 6 + 1, 0)
+    arrays = {"images": np.zeros((8, 12, 3)), "semantic": semantic, "instances": instances}
+    for name in ("b/1", "a"):
+        for kind, array in arrays.items():
+            path = tmp_path / kind / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array.astype(np.uint8)).save(path)
+    (tmp_path / "classes.tsv").write_text(TABLE)
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 8, "width": 12}],
+        "annotations": [
+            {"id": 5, "image_id": 1, "category_id": 3, "segmentation": [[2, 2, 8, 2, 8, 6, 2, 6]]}
+        ],
+        "categories": [{"id": 3, "name": "bus"}, {"id": 26, "name": "car"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def from_pngs(folder, output="out"):
+    kinds = [
+        word
+        for kind in ("images", "semantic", "instances")
+        for word in (f"--{kind}", folder / kind)
+    ]
+    return ("pngs", *kinds, "--classes", folder / "classes.tsv", "--output", folder / output)
+
+
+def faults(folder, name):
+    places = (folder / "images", folder / name / "panoptic.json", folder / name / "panoptic")
+    report = check_dataset(Source(name, *map(str, places)))
+    return report, report.findings + check_strays([report])
+
+
+def test_label_pngs_become_a_dataset_that_passes_the_check(main, folder):
+    assert exit_status(main, *from_pngs(folder)) == 0
+    report, found = faults(folder, "out")
+    assert found == []
+    assert [image["id"] for image in report.content["images"]] == ["a", "b/1"]
+    assert len(report.content["annotations"][0]["segments_info"]) == 3
+
+
+def test_the_same_input_gives_the_same_bytes(main, folder):
+    for name in ("one", "two"):
+        assert exit_status(main, *from_pngs(folder, name)) == 0
+    for part in ("panoptic.json", "panoptic/a.png", "panoptic/b/1.png"):
+        assert (folder / "one" / part).read_bytes() == (folder / "two" / part).read_bytes()
+
+
+def test_a_detection_json_becomes_a_dataset_with_stuff_below(main, folder):
+    detection = ("detection", "--json", folder / "instances.json", "--output", folder / "out")
+    stuff = ("--semantic", folder / "semantic", "--classes", folder / "classes.tsv")
+    assert exit_status(main, *detection, *stuff) == 0
+    report, found = faults(folder, "out")
+    assert {finding.kind for finding in found} == {"stray-image"}  # b/1.png is not in the JSON
+    assert [category["name"] for category in report.content["categories"]] == ["bus", "car", "road"]
+    ids = read_ids(folder / "out" / "panoptic" / "a.png")
+    assert (ids[0, 0], ids[3, 3], ids[3, 9], ids[7, 0]) == (1, 2, 0, 0)
+
+
+def test_refusals_end_with_a_sentence_that_names_the_file(main, folder):
+    both = (*from_pngs(folder), "--ignore", 26, 255)
+    assert "[26] are classes and ignored at once" in exit_status(main, *both)
+    (folder / "semantic" / "a.png").unlink()
+    assert f"{folder / 'images' / 'a.png'} has no label image" in exit_status(
+        main, *from_pngs(folder)
+    )
+    assert not (folder / "out").exists()
+    assert exit_status(main, "detection", "--json", "x", "--output", "y", "--semantic", "z") == 2

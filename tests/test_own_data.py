@@ -1,0 +1,122 @@
+"""Own data from the command line: train, evaluate, predict and report, without a line of Python."""
+
+import json
+
+import pytest
+import torch
+
+import train_net
+from kmax_deeplab.data.panoptic_format import read_predictions
+from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
+from tests.scripts import ROOT, exit_status, load_script
+from tests.test_train_net import TINY
+
+CONFIG = str(ROOT / "configs" / "custom" / "kmax_trial_on_cpu.yaml")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Training and validation data."""
+    root = tmp_path_factory.mktemp("own")
+    return OwnData(root / "train"), OwnData(root / "val", count=2)
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    """The output folder and the results of a short training on one thread."""
+    train, val = data
+    output = train.root.parent / "output"
+    entries = [train.entry("own_train"), val.entry("own_val")]
+    changes = {**TINY, "DATASETS.PANOPTIC": entries, "SOLVER.MAX_ITER": 2, "OUTPUT_DIR": output}
+    options = [str(word) for pair in changes.items() for word in pair]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield output, train_net.main(train_net.parse_args(["--config-file", CONFIG, *options]))
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def predict(trained):
+    """A function that predicts with the trained weights and returns the exit status."""
+    output, _ = trained
+    main = load_script("tools/predict.py").main
+    words = ("--config-file", output / "config.yaml", "--weights", output / "model_final.pth")
+    return lambda *more: exit_status(main, *words, *more)
+
+
+def test_mixed_formats_text_ids_and_scattered_categories_train_and_evaluate(trained):
+    output, results = trained
+    assert {f"PQ-{category['name']}" for category in CATEGORIES} <= results["panoptic_seg"].keys()
+    assert "NUM_CLASSES: 3" in (output / "config.yaml").read_text()
+    last = json.loads((output / "metrics.json").read_text().splitlines()[-1])
+    assert "panoptic_seg/PQ" in last
+
+
+def test_the_written_config_evaluates_again(trained):
+    output, results = trained
+    words = ("--config-file", str(output / "config.yaml"), "--eval-only")
+    weights = ("MODEL.WEIGHTS", str(output / "model_final.pth"))
+    again = train_net.main(train_net.parse_args([*words, *weights]))
+    assert again["panoptic_seg"] == pytest.approx(results["panoptic_seg"], nan_ok=True)
+
+
+def test_folders_are_predicted_in_the_official_format_with_overlays(predict, data, tmp_path):
+    val = data[1]
+    assert predict(val.images, "--output", tmp_path) == 0
+    predicted = list(read_predictions(tmp_path / "predictions.json"))
+    assert [annotation["image_id"] for annotation, _ in predicted] == ["part0/sub/0", "part1/sub/1"]
+    for annotation, ids in predicted:
+        assert ids.shape == SIZE
+        listed = {segment["id"] for segment in annotation["segments_info"]}
+        assert set(ids.ravel().tolist()) - {0} == listed
+        used = {segment["category_id"] for segment in annotation["segments_info"]}
+        assert used <= {7, 300, 12}
+        assert (tmp_path / "overlays" / annotation["file_name"]).is_file()
+
+
+def test_a_damaged_image_is_named_and_counted_and_the_others_are_predicted(
+    predict, tmp_path, capsys
+):
+    data = OwnData(tmp_path / "data")
+    damaged = truncate(data.image_path(3))
+    assert predict(data.images, "--output", tmp_path / "out") == 1
+    shown = capsys.readouterr().err
+    assert f"{damaged} cannot be read" in shown
+    assert "1 of 4 images could not be read" in shown
+    assert len(list(read_predictions(tmp_path / "out" / "predictions.json"))) == 3
+
+
+def test_categories_may_come_from_a_file(predict, data, tmp_path):
+    table = tmp_path / "classes.json"
+    table.write_text(json.dumps([{**c, "id": c["id"] + 1000} for c in CATEGORIES]))
+    words = ("--categories", table, "--output", tmp_path / "out")
+    assert predict(data[1].image_path(0), *words) == 0
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [category["id"] for category in content["categories"]] == [1007, 1300, 1012]
+    table.write_text(json.dumps(CATEGORIES[:2]))
+    assert "has 2 categories" in predict(data[1].image_path(0), *words)
+
+
+def test_what_cannot_be_predicted_is_said(predict, tmp_path):
+    assert f"{tmp_path / 'none'} does not exist" in predict(tmp_path / "none")
+    assert f"{tmp_path} holds no image" in predict(tmp_path)
+    for suffix in (".png", ".jpg"):
+        (tmp_path / f"a{suffix}").touch()
+    assert "would both be named 'a'" in predict(tmp_path)
+
+
+def test_the_report_shows_scores_curves_and_pictures(trained):
+    output, _ = trained
+    main = load_script("tools/report.py").main
+    words = ("--config-file", output / "config.yaml", "--weights", output / "model_final.pth")
+    assert exit_status(main, *words, "--title", "Mine", "--images", 1) == 0
+    page = (output / "report.html").read_text()
+    assert "<h1>Mine</h1>" in page
+    assert "image image-0" in page
+    assert "image image-1" not in page
+    assert "total_loss" in page
+    (output / "elsewhere").mkdir()
+    moved = output / "elsewhere" / "model.pth"
+    moved.symlink_to(output / "model_final.pth")
+    assert exit_status(main, *words[:3], moved, "--images", 1) == 0
+    assert "<h2>Losses</h2>" not in (output / "elsewhere" / "report.html").read_text()

@@ -1,0 +1,92 @@
+"""Evaluates a trained model and writes a page with scores, loss curves and pictures.
+
+    python tools/report.py --config-file output/mine/config.yaml \
+        --weights output/mine/model_final.pth
+
+The page, one HTML file without links to others, shows images of the test dataset with their ground
+truth, the prediction and every k-means layer. The curves come from metrics.json beside the weights.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from detectron2.config import CfgNode
+
+from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.config import validate
+from kmax_deeplab.d2.preparation import prepare_datasets
+from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
+from kmax_deeplab.d2.showcase import make_report
+from kmax_deeplab.d2.trainer import Trainer
+from kmax_deeplab.visualize.report import write_report
+from kmax_deeplab.visualize.scores import format_scores
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True)
+    parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
+    parser.add_argument("--dataset", help="which of DATASETS.TEST, if there are several")
+    parser.add_argument("--images", type=int, default=12, help="images to show")
+    parser.add_argument("--title", default="A k-means mask transformer")
+    parser.add_argument("--output", type=Path, help="default: report.html beside the weights")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    return parser.parse_args(arguments)
+
+
+def read_config(args: argparse.Namespace) -> CfgNode:
+    """Returns the config, with one test dataset and the weights.
+
+    Raises:
+        ValueError: it is not clear which dataset or which weights.
+    """
+    cfg = load_config(args.config_file, args.opts)
+    adapt_to_machine(cfg)
+    validate(cfg)
+    for decision in prepare_datasets(cfg, train=False):
+        print(decision)
+    datasets = (args.dataset,) if args.dataset else cfg.DATASETS.TEST
+    if len(datasets) != 1 or datasets[0] not in cfg.DATASETS.TEST:
+        raise ValueError(f"name one of DATASETS.TEST {list(cfg.DATASETS.TEST)} with --dataset")
+    cfg.DATASETS.TEST = datasets
+    cfg.MODEL.WEIGHTS = args.weights or cfg.MODEL.WEIGHTS
+    return cfg
+
+
+def run(args: argparse.Namespace) -> Path:
+    """Evaluates, prints the scores and writes the page; returns its path."""
+    cfg = read_config(args)
+    weights = Path(cfg.MODEL.WEIGHTS)
+    model = Trainer.build_model(cfg)
+    KMaXCheckpointer(model).load_complete(cfg.MODEL.WEIGHTS)
+    content = make_report(
+        cfg,
+        model,
+        Trainer.test(cfg, model),
+        title=args.title,
+        summary=f"{weights}, evaluated on {cfg.DATASETS.TEST[0]}.",
+        settings={"config": args.config_file, "overrides": " ".join(args.opts) or "none"},
+        metrics=weights.with_name("metrics.json"),
+        count=args.images,
+    )
+    print(format_scores(content.scores))
+    path = args.output or weights.with_name("report.html")
+    write_report(path, content)
+    return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Writes the page; a refusal ends with a sentence instead of a traceback."""
+    try:
+        path = run(parse_args(arguments))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
+    print(f"Open {path} in a browser.")
+
+
+if __name__ == "__main__":
+    main()
