@@ -95,6 +95,7 @@ def _add_network(cfg: CfgNode) -> None:
     node.NORM = "SyncBN"
     # Weight of the newest batch in running statistics, head and ResNets.
     node.NORM_MOMENTUM = 0.01
+    # Memory format of the convolutions; a run on a CPU sets it to True (d2/run_config.py).
     node.CHANNEL_LAST_FORMAT = False
     # On a CPU a training step keeps the outputs of convolutions only and computes norms,
     # activations and attention weights of head and ResNet again when their gradient is due:

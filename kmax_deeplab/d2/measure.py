@@ -18,6 +18,7 @@ from kmax_deeplab.benchmark import synthetic
 from kmax_deeplab.benchmark.backward import SplitCriterion
 from kmax_deeplab.benchmark.stages import TOTAL, Row, Stages
 from kmax_deeplab.d2.solver import build_optimizer
+from kmax_deeplab.heap import keep_freed_memory
 from kmax_deeplab.losses import criterion
 from kmax_deeplab.postprocessing import Geometry
 
@@ -48,6 +49,8 @@ def measure_training(cfg: CfgNode, batch: int, runs: int) -> list[Row]:
     """
     model = build_benchmark_model(cfg).train()
     device = model.device
+    if device.type == "cpu":
+        keep_freed_memory()
     optimizer = build_optimizer(cfg, model)
     images = synthetic.training_batch(
         batch, tuple(cfg.INPUT.IMAGE_SIZE), cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, _generator()

@@ -61,4 +61,7 @@ def adapt_to_machine(cfg: CfgNode) -> list[str]:
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
         changes.append("Mixed precision needs CUDA: SOLVER.AMP.ENABLED becomes False.")
         cfg.SOLVER.AMP.ENABLED = False
+    if cfg.MODEL.DEVICE == "cpu" and not cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT:
+        changes.append("CPUs convolve faster channels-last: CHANNEL_LAST_FORMAT becomes True.")
+        cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT = True
     return changes

@@ -35,6 +35,7 @@ from kmax_deeplab.d2.metrics_log import forget_metrics_from
 from kmax_deeplab.d2.preparation import prepare_datasets
 from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
 from kmax_deeplab.d2.solver import build_lr_scheduler, build_optimizer
+from kmax_deeplab.heap import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+        if cfg.MODEL.DEVICE == "cpu":
+            keep_freed_memory()
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         step = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer

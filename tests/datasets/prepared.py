@@ -1,6 +1,5 @@
 """A prepared benchmark: its tree, its config made tiny, and how to run and register it."""
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,14 +10,13 @@ from types import ModuleType
 
 import torch
 
-import train_net
 from kmax_deeplab.d2.benchmarks import register_benchmarks
 from kmax_deeplab.d2.run_config import load_config
 from kmax_deeplab.d2.trainer import Trainer
 from tests.datasets import trees
+from tests.scripts import ROOT, load_script
 from tests.test_train_net import TINY
 
-ROOT = Path(train_net.__file__).parent
 WITH_STEM = {
     "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_LAYERS": [1, 1, 1, 1, 1],
     "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_CHANNELS": [16, 16, 16, 16, 16],
@@ -48,8 +46,13 @@ class Benchmark:
         return str(folder / f"kmax_{self.network}.yaml")
 
     @property
+    def sets(self) -> tuple[str, ...]:
+        cfg = load_config(self.config)
+        return (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+
+    @property
     def test_set(self) -> str:
-        return load_config(self.config).DATASETS.TEST[0]
+        return self.sets[-1]
 
     def prepare(self, root: Path) -> None:
         """Runs the preparation script as a user would, from another folder."""
@@ -62,11 +65,7 @@ class Benchmark:
 
     def script(self) -> ModuleType:
         """Imports the preparation script."""
-        path = ROOT / "datasets" / f"prepare_{self.name}.py"
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return load_script(f"datasets/prepare_{self.name}.py")
 
     def settings(self, output: Path, **changes: object) -> list[str]:
         """Returns the configuration of a tiny network as words of the command line."""

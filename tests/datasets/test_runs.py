@@ -15,12 +15,14 @@ from kmax_deeplab.d2.trainer import Trainer
 from tests.datasets import trees
 from tests.datasets.oracle import Oracle
 from tests.datasets.prepared import BENCHMARKS, registered
+from tests.scripts import exit_status, load_script
 
 TASKS = ["panoptic_seg", "sem_seg", "segm"]
 
 
 def test_a_prepared_benchmark_trains_and_evaluates_all_metrics_at_once(benchmark, tmp_path):
-    # Checking the prepared tree belongs here, before the training.
+    pictures = ["--output", str(tmp_path / "check"), "--workers", "1"]
+    assert exit_status(load_script("datasets/check.py").main, *pictures, *benchmark.sets) == 0
     words = ["--config-file", benchmark.config, *benchmark.settings(tmp_path)]
     results = train_net.main(train_net.parse_args(words))
     assert list(results) == TASKS

@@ -79,7 +79,7 @@ def _coco_segments(regions: list[Region], labels: np.ndarray, ids: np.ndarray) -
             "category_id": COCO_CATEGORIES[region.class_index]["id"],
             "iscrowd": int(region.is_crowd),
             "area": int((labels == number).sum()),
-            "bbox": [region.left, region.top, 0, 0],
+            "bbox": masks.toBbox(masks.encode(np.asfortranarray(labels == number))).tolist(),
         }
         for number, region in enumerate(regions, start=1)
     ]
