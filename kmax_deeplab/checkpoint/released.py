@@ -26,7 +26,7 @@ def from_released(name: str) -> str:
 
 
 def to_released(name: str) -> str:
-    """Translates one of our names to the released one: the inverse of `from_released`.
+    """Translates one of our names to the released one, and leaves released ones as they are.
 
     >>> to_released("sem_seg_head.predictor.predictor.transformer_mask_head.conv.weight")
     'sem_seg_head.predictor._predcitor._transformer_mask_head.conv.weight'
@@ -39,6 +39,6 @@ def to_released(name: str) -> str:
 
 
 def _to_released_part(part: str) -> str:
-    if part in PLAIN or part.isdigit():
+    if part in PLAIN or part.isdigit() or part.startswith("_"):
         return part
     return "_" + (MISSPELLED if part == SPELLED else part)
