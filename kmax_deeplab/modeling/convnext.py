@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_tf_
 from torch import Tensor, nn
 
+from kmax_deeplab.modeling.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.layers import ChannelLayerNorm
 
 INIT_STD = 0.02
@@ -28,7 +29,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, *, drop_path: float, layer_scale: float):
         super().__init__()
-        self.dwconv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.dwconv = DepthwiseConv2d(channels, 7)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.pwconv2 = nn.Linear(4 * channels, channels)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from kmax_deeplab.modeling.layers import ACTIVATIONS, Activation
 from kmax_deeplab.modeling.pixel_decoder import PixelDecoder
-from kmax_deeplab.modeling.recomputation import Recomputing
 from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder
 from kmax_deeplab.structures import HeadOutput
 
@@ -14,7 +13,7 @@ SEMANTIC_FEATURES = (0, 2, 3)
 """Which inputs, coarse to fine, the auxiliary semantic head sees: strides 32, 8 and 4."""
 
 
-class KMaXHead(Recomputing):
+class KMaXHead(nn.Module):
     """Pixel decoder, k-means transformer decoder and, in training, the auxiliary semantic head.
 
     Args:
@@ -49,4 +48,4 @@ class KMaXHead(Recomputing):
             return HeadOutput(predictions)
         coarsest, *low_level = (inputs[i] for i in SEMANTIC_FEATURES)
         low_level = [self.low_level_activation(x) for x in low_level]
-        return HeadOutput(predictions, self.run(semantic, [coarsest, *low_level]))
+        return HeadOutput(predictions, semantic([coarsest, *low_level]))

@@ -13,6 +13,7 @@ from timm.layers import trunc_normal_tf_
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kmax_deeplab.modeling.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.norm_gelu import norm_gelu
 
 Norm = Callable[[int], nn.Module]
@@ -126,7 +127,7 @@ class ConvBN(nn.Module):
         kernel_size: odd; the padding keeps the size, divided by the stride and rounded up.
         norm: maker of the norm layer; None leaves it out.
         gelu: whether GELU (the exact one) follows.
-        depthwise: one filter per channel.
+        depthwise: one filter per channel; as many outputs as inputs, without stride and dilation.
         bias: whether the convolution has a bias.
         dilation: of the convolution.
         stride: of the convolution.
@@ -148,17 +149,18 @@ class ConvBN(nn.Module):
         sequence: bool = False,
     ):
         super().__init__()
-        conv = nn.Conv1d if sequence else nn.Conv2d
-        self.conv = conv(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=dilation * (kernel_size // 2),
-            dilation=dilation,
-            groups=in_channels if depthwise else 1,
-            bias=bias,
-        )
+        if depthwise:
+            self.conv = DepthwiseConv2d(in_channels, kernel_size, bias=bias)
+        else:
+            self.conv = (nn.Conv1d if sequence else nn.Conv2d)(
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=stride,
+                padding=dilation * (kernel_size // 2),
+                dilation=dilation,
+                bias=bias,
+            )
         self.norm = norm(out_channels) if norm else nn.Identity()
         self.gelu = gelu
         init_depthwise(self.conv) if depthwise else init_conv(self.conv)
