@@ -98,9 +98,9 @@ def _add_network(cfg: CfgNode) -> None:
     # Memory format of the convolutions; a run on a CPU sets it to True (d2/run_config.py).
     node.CHANNEL_LAST_FORMAT = False
     # On a CPU a training step keeps the outputs of convolutions only and computes norms,
-    # activations and attention weights of head and ResNet again when their gradient is due:
-    # identical gradients, about a quarter less memory, a few per cent more time. Tiny networks are
-    # better off without. It has no effect on GPUs, where its cost is not measured.
+    # activations and attention weights of decoders and ResNet again when their gradient is due:
+    # identical gradients, a fifth less memory, a tenth more time. Tiny networks are better off
+    # without. It has no effect on GPUs, where its cost is not measured.
     node.RECOMPUTE_ACTIVATIONS = True
     node.SIZE_DIVISIBILITY = -1
 
