@@ -144,12 +144,7 @@ def write_jsons(ade: Path, split: str, converted: Sequence[tuple[dict, list[dict
         }
         for image, segments in converted
     ]
-    categories = [
-        {"id": i, "name": name, "isthing": int(is_thing), "color": list(color)}
-        for i, name, is_thing, color in zip(
-            *(CATEGORIES.ids, CATEGORIES.names, CATEGORIES.is_thing, CATEGORIES.colors), strict=True
-        )
-    ]
+    categories = CATEGORIES.to_json()
     things = [category for category in categories if category["isthing"]]
     instances = [
         {**segment, "image_id": image["id"]}
