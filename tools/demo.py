@@ -65,7 +65,7 @@ def read_config(args: argparse.Namespace) -> tuple[CfgNode, dict[str, str]]:
     del settings["OUTPUT_DIR"]
     cfg.OUTPUT_DIR = str(args.output / "training")
     cfg.DATASETS.PANOPTIC = [
-        panoptic_entry(args.output / "data" / split, names[0])
+        panoptic_entry((args.output / "data" / split).absolute(), names[0])
         for split, names in (("train", cfg.DATASETS.TRAIN), ("val", cfg.DATASETS.TEST))
     ]
     return cfg, settings

@@ -66,6 +66,12 @@ def test_a_finished_demo_only_evaluates_and_reports_the_same_numbers(demo, folde
     assert (folder / "report.html").is_file()
 
 
+def test_the_config_it_writes_names_its_data_from_wherever_it_is_read(demo):
+    cfg, _ = demo.read_config(demo.parse_args(["--output", "below/here"]))
+    for entry in cfg.DATASETS.PANOPTIC:
+        assert Path(entry["json"]).parents[1] == Path.cwd() / "below/here/data"
+
+
 def test_other_settings_are_refused_in_the_same_folder(demo, folder):
     with pytest.raises(demo.run_stamp.OtherRunError, match=r"SEED: 7 there, 8 now\n.*--restart"):
         run(demo, folder, seed="8")
