@@ -1,4 +1,4 @@
-"""Freed memory stays with this process: faster training on CPUs with glibc, about no more memory.
+"""Freed memory stays with this process: faster training on CPUs with glibc, a little more memory.
 
 glibc returns every large block to the kernel when it is freed. A training step frees and allocates
 hundreds of tensors of tens of megabytes, and the kernel clears each page anew: on CPUs that can
