@@ -111,7 +111,7 @@ def measure_postprocessing(cfg: CfgNode, output: tuple[int, int], runs: int) -> 
     queries = cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES
     logits = synthetic.head_outputs(queries, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, grid, _generator())
     class_logits, mask_logits = (tensor.to(device) for tensor in logits)
-    geometry = Geometry(padded=padded, output=output)
+    geometry = Geometry(padded=padded, image=padded, output=output)
     image = partial(process, class_logits, mask_logits, geometry)
     rows = []
     for name in OUTPUTS:

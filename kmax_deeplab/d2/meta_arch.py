@@ -99,9 +99,10 @@ class kMaXDeepLab(nn.Module):
         output = self.sem_seg_head(features)
         if self.training:
             return self.criterion(output, [self._targets(x) for x in batched_inputs])
-        pairs = zip(output["pred_logits"], output["pred_masks"], batched_inputs, strict=True)
-        padded = tuple(images.shape[-2:])
-        return [self._result(*pair, padded) for pair in pairs]
+        geometries = self.geometries(batched_inputs)
+        predictions = zip(output["pred_logits"], output["pred_masks"], geometries, strict=True)
+        results = (self.postprocess(*prediction) for prediction in predictions)
+        return [_to_detectron2(*pair) for pair in zip(results, batched_inputs, strict=True)]
 
     @torch.no_grad()
     def predict_layers(self, batched_inputs: list[dict]) -> list[Prediction]:
@@ -120,6 +121,15 @@ class kMaXDeepLab(nn.Module):
                 normalised *= x["is_real_pixels"].to(self.device, non_blocking=True)
             padded[:, : image.shape[-2], : image.shape[-1]] = normalised
         return batch.contiguous(memory_format=self.memory_format)
+
+    def geometries(self, batched_inputs: list[dict]) -> list[Geometry]:
+        """Returns where each image of a batch lies in the network input and its output size."""
+        images = [tuple(x["image"].shape[-2:]) for x in batched_inputs]
+        padded = tuple(self._padded_size(images))
+        return [
+            Geometry(padded, (height, width), (x.get("height", height), x.get("width", width)))
+            for (height, width), x in zip(images, batched_inputs, strict=True)
+        ]
 
     def _exceeds_size(self, batched_inputs: list[dict]) -> bool:
         height, width = self.image_size
@@ -142,21 +152,14 @@ class kMaXDeepLab(nn.Module):
         masks = getattr(instances.gt_masks, "tensor", instances.gt_masks)
         return Targets.from_masks(instances.gt_classes, masks, x["sem_seg_gt"]).to(self.device)
 
-    def _result(
-        self, class_logits: Tensor, mask_logits: Tensor, x: dict, padded: tuple[int, int]
-    ) -> dict:
-        image = x["image"]
-        size = (x.get("height", image.shape[-2]), x.get("width", image.shape[-1]))
-        geometry = Geometry(padded=padded, output=size)
-        return _to_detectron2(self.postprocess(class_logits, mask_logits, geometry), image)
 
-
-def _to_detectron2(result: PostprocessedImage, image: Tensor) -> dict:
-    """Dresses a result in Detectron2's dict; the image (3, h, w) comes along at the output size."""
+def _to_detectron2(result: PostprocessedImage, x: dict) -> dict:
+    """Dresses a result in Detectron2's dict; the input image comes along at the output size."""
     out = {}
     if result.panoptic is not None:
         size = result.panoptic[0].shape
-        resized = F.interpolate(image[None].float(), size, mode="bilinear", align_corners=False)
+        image = x["image"][None].float()
+        resized = F.interpolate(image, size, mode="bilinear", align_corners=False)
         out["panoptic_seg"] = result.panoptic
         out["original_image"] = resized[0].round().byte().permute(1, 2, 0)
     if result.semantic is not None:

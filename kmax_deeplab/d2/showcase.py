@@ -90,7 +90,7 @@ def collect_examples(cfg: CfgNode, model: nn.Module, dataset: str, count: int) -
             "prediction": Segmentation(ids.cpu().numpy(), segments_info),
         }
         image = read_labelled(record, "RGB").image
-        layers = layer_panels(image, model.predict_layers(inputs), model.image_size)
+        layers = layer_panels(image, model.predict_layers(inputs), *model.geometries(inputs))
         name = f"image {record['image_id']}"
         examples.append(make_example(name, image, segmentations, categories, layers))
     return examples

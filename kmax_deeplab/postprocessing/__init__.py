@@ -54,7 +54,7 @@ def postprocess(
     Args:
         class_logits: (Q, K + 1), void last.
         mask_logits: (Q, h, w) at any stride of the padded input.
-        geometry: sizes of the padded input and of the output.
+        geometry: where the image lies in the padded input, and the size of the output.
         thresholds: of the panoptic merge; `pixel` holds for instances too.
         is_thing: (K,) boolean.
         detections_per_image: most (query, class) pairs considered as instances.

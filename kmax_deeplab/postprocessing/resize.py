@@ -23,16 +23,18 @@ class Geometry:
 
     Attributes:
         padded: network input, the resized image padded right and bottom.
+        image: resized image, wherever it ends in the network input.
         output: original image, at which results are asked for.
     """
 
     padded: tuple[int, int]
+    image: tuple[int, int]
     output: tuple[int, int]
 
     @property
     def content(self) -> tuple[int, int]:
-        """Part of the padded input that the image covers, its longer side filling the input's."""
-        scale = max(self.padded) / max(self.output)
+        """Part of the padded input that is mapped on the output, by the image's resize ratio."""
+        scale = max(self.image) / max(self.output)
         height, width = (max(round(side * scale), 1) for side in self.output)
         return min(height, self.padded[0]), min(width, self.padded[1])
 

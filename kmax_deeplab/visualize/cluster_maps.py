@@ -34,7 +34,7 @@ def assignment_map(mask_logits: np.ndarray, geometry: Geometry) -> np.ndarray:
 
     Args:
         mask_logits: (Q, h, w) of one image, on any grid that spans the padded network input.
-        geometry: sizes of the padded network input and of the output.
+        geometry: where the image lies in the network input, and the size of the output.
 
     Returns:
         (height, width) int64 query per output pixel, taken from the nearest grid point.
@@ -81,7 +81,7 @@ def assignment_picture(
         ValueError: `geometry.output` is not the size of the image.
     """
     size = image.shape[:2]
-    geometry = geometry or Geometry(padded=size, output=size)
+    geometry = geometry or Geometry(size, size, size)
     if tuple(geometry.output) != size:
         raise ValueError(f"geometry.output {geometry.output} is not the image's size {size}")
     clusters = assignment_map(mask_logits, geometry)

@@ -67,16 +67,15 @@ def make_example(
 
 
 def layer_panels(
-    image: np.ndarray, predictions: list[Prediction], padded: tuple[int, int]
+    image: np.ndarray, predictions: list[Prediction], geometry: Geometry
 ) -> list[Panel]:
     """Draws the pixel-to-cluster assignment of every k-means layer and of the final predictor.
 
     Args:
         image: (H, W, 3) uint8 RGB, the image of a batch of one.
         predictions: k-means layers in order, the final prediction last.
-        padded: (H, W) of the padded network input in pixels.
+        geometry: where the image lies in the network input.
     """
-    geometry = Geometry(padded=padded, output=image.shape[:2])
     panels = []
     for index, prediction in enumerate(predictions):
         mask_logits = prediction.mask_logits[0].float().cpu().numpy()  # (Q, h, w)

@@ -106,6 +106,31 @@ def test_results_have_the_size_that_was_asked_for(model):
     assert result[0]["original_image"].shape == (130, 98, 3)
 
 
+@pytest.mark.parametrize("canvas", [(65, 97), (64, 96), (129, 65)])
+@pytest.mark.parametrize("size", [(65, 65), (33, 33), (20, 60), (61, 31), (64, 64)])
+@pytest.mark.parametrize("ratio", [0.5, 1, 3.7])
+def test_an_image_is_found_wherever_it_ends_in_the_canvas(canvas, size, ratio):
+    """Query 0 takes the image's left half, query 1 its right half, query 2 all of the padding."""
+    height, width = size
+    canvas = [max(a, -(-b // 32) * 32 + a % 32) for a, b in zip(canvas, size, strict=True)]
+    where = torch.full(canvas, 2)
+    where[:height, : width // 2], where[:height, width // 2 : width] = 0, 1
+    model = build_model(tiny_config("INPUT.IMAGE_SIZE", str(list(canvas)))).eval()
+    masks = 20.0 * torch.nn.functional.one_hot(where, 6).permute(2, 0, 1)[None]
+    logits = 20.0 * torch.eye(6, 5)[None]  # query n shows class n
+    model.sem_seg_head.forward = lambda features: {"pred_logits": logits, "pred_masks": masks}
+    output = (round(height * ratio), round(width * ratio))
+    asked = {"image": torch.zeros(3, *size, dtype=torch.uint8)}
+    ids, segments = model([{**asked, "height": output[0], "width": output[1]}])[0]["panoptic_seg"]
+    found = {s["category_id"]: ids == s["id"] for s in segments}
+    border = int(2 * ratio) + 1  # of two resizes
+    middle, columns = (width // 2) * ratio, torch.arange(output[1])
+    assert found[0][: output[0] - border, columns < middle - border].all()
+    assert found[1][: output[0] - border, columns > middle + border][:, :-border].all()
+    assert not found[0][:, columns > middle + border].any()
+    assert 2 not in found or found[2][:-border, :-border].sum() == 0
+
+
 def test_the_layers_of_k_means_are_handed_out_for_pictures(model):
     with torch.no_grad():
         predictions = model.eval().predict_layers([{"image": sample()["image"]}])

@@ -9,7 +9,7 @@ from kmax_deeplab.structures import MergeThresholds
 
 THRESHOLDS = MergeThresholds(thing=0.3, stuff=0.2, pixel=0.4, overlap=0.3)
 IS_THING = torch.tensor([True, False, True, False, True])
-GEOMETRY = Geometry(padded=(33, 65), output=(41, 70))
+GEOMETRY = Geometry(padded=(33, 65), image=(33, 56), output=(41, 70))
 ALL = {"panoptic": True, "semantic": True, "instance": True}
 
 
@@ -32,7 +32,7 @@ def full_probs(mask_logits, geometry):
 @pytest.mark.parametrize("padded", [(33, 65), (32, 64)])
 def test_outputs_equal_those_of_full_resolution_maps(padded, monkeypatch):
     monkeypatch.setattr(resize, "CPU_BLOCK_VALUES", 3000)
-    geometry = Geometry(padded, (41, 70))
+    geometry = Geometry(padded, (20, 34), (41, 70))
     class_logits, mask_logits = prediction()
     result = postprocess(class_logits, mask_logits, geometry, THRESHOLDS, IS_THING, **ALL)
     probs = full_probs(mask_logits, geometry)

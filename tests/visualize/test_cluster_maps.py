@@ -9,19 +9,19 @@ from kmax_deeplab.visualize.cluster_maps import assignment_map, assignment_pictu
 
 def test_every_pixel_goes_to_the_query_with_the_largest_logit():
     mask_logits = np.array([[[3.0, 1.0]], [[2.0, 4.0]]])  # two queries, one row, two columns
-    clusters = assignment_map(mask_logits, Geometry(padded=(2, 4), output=(2, 4)))
+    clusters = assignment_map(mask_logits, Geometry((2, 4), (2, 4), (2, 4)))
     assert clusters.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
 
 
 def test_on_aligned_grids_the_nearest_grid_point_decides():
     mask_logits = np.eye(3)[:, None, :]  # column n belongs to query n; stride 4 on 9 pixels
-    clusters = assignment_map(mask_logits, Geometry(padded=(9, 9), output=(9, 9)))
+    clusters = assignment_map(mask_logits, Geometry((9, 9), (9, 9), (9, 9)))
     assert clusters[0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_padding_is_cut_off():
     mask_logits = np.arange(2.0)[None, None, :] * np.array([1.0, -1.0])[:, None, None] - 0.5
-    wide = assignment_map(mask_logits, Geometry(padded=(8, 16), output=(8, 8)))
+    wide = assignment_map(mask_logits, Geometry(padded=(8, 16), image=(8, 8), output=(8, 8)))
     assert wide.shape == (8, 8)
 
 
@@ -29,7 +29,7 @@ def test_padding_is_cut_off():
 def test_the_map_is_a_nearest_version_of_the_bilinear_resize(padded):
     torch.manual_seed(0)
     mask_logits = F.interpolate(torch.randn(1, 4, 3, 3), (9, 9), mode="bicubic")
-    clusters = assignment_map(mask_logits[0].numpy(), Geometry(padded=padded, output=padded))
+    clusters = assignment_map(mask_logits[0].numpy(), Geometry(padded, padded, padded))
     align_corners = padded[1] % 2 == 1
     smooth = F.interpolate(mask_logits, padded, mode="bilinear", align_corners=align_corners)
     assert (clusters == smooth[0].argmax(0).numpy()).mean() > 0.85
@@ -37,7 +37,7 @@ def test_the_map_is_a_nearest_version_of_the_bilinear_resize(padded):
 
 def test_permuting_queries_permutes_the_map():
     mask_logits = np.random.default_rng(0).normal(size=(5, 4, 4))
-    geometry = Geometry(padded=(16, 16), output=(16, 16))
+    geometry = Geometry((16, 16), (16, 16), (16, 16))
     order = np.array([3, 0, 4, 1, 2])
     permuted = assignment_map(mask_logits[order], geometry)
     assert (order[permuted] == assignment_map(mask_logits, geometry)).all()
@@ -64,4 +64,4 @@ def test_logits_of_a_batch_are_refused(image):
 
 def test_a_geometry_of_another_image_is_refused(image):
     with pytest.raises(ValueError, match="size"):
-        assignment_picture(np.zeros((2, 3, 3)), image, Geometry(padded=(9, 9), output=(9, 9)))
+        assignment_picture(np.zeros((2, 3, 3)), image, Geometry((9, 9), (9, 9), (9, 9)))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kmax_deeplab.postprocessing import Geometry
 from kmax_deeplab.structures import Prediction
 from kmax_deeplab.visualize.examples import Segmentation, layer_panels, make_example
 from kmax_deeplab.visualize.loss_curves import Curve
@@ -44,7 +45,7 @@ def example(image, categories):
         Prediction(torch.empty(0), torch.randn(1, 8, *grid), torch.empty(0))
         for grid in ((3, 3), (5, 5), (9, 9), (17, 17))
     ]
-    layers = layer_panels(image, predictions, (65, 65))
+    layers = layer_panels(image, predictions, Geometry((65, 65), (65, 65), image.shape[:2]))
     return make_example("image 7", image, {"ground truth": truth}, categories, layers)
 
 
