@@ -5,18 +5,18 @@
     python datasets/check.py --config-file CONFIG.yaml DATASETS.PANOPTIC "[{'name': …}]"
 
 Exit status 0 if nothing is wrong, 1 if something is; --allow KIND accepts a kind of fault.
---fix OUT.json writes a copy of the JSON with true areas and boxes and iscrowd 0 where it was
-missing. Kinds of faults:
+--fix OUT.json writes a copy of the JSON with true areas and boxes, iscrowd 0 where it was missing,
+without segments that have no pixel; --things NAMES makes these classes things in it. Kinds of
+faults:
 """
 
 import argparse
-import json
 import os
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 
-from PIL import Image
 from tabulate import tabulate
 
 from kmax_deeplab.data.dataset_check import (
@@ -25,10 +25,13 @@ from kmax_deeplab.data.dataset_check import (
     check_dataset,
     check_strays,
     count_classes,
+    count_needed_queries,
 )
 from kmax_deeplab.data.findings import KINDS, Finding
 from kmax_deeplab.data.image_check import fixed_content
+from kmax_deeplab.data.query_count import KEY, describe_distribution, propose_queries
 from kmax_deeplab.visualize.samples import draw_samples
+from kmax_deeplab.whole_files import write_json, write_png
 
 PLACES = ("json", "images", "pngs")
 
@@ -50,8 +53,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--list", type=int, default=10, help="findings of a kind that are printed")
     parser.add_argument("--allow", action="append", default=[], choices=KINDS, metavar="KIND")
     parser.add_argument("--fix", type=Path, metavar="OUT.json")
+    parser.add_argument("--things", nargs="+", default=[], metavar="NAME", help="for --fix")
     parser.add_argument("names", nargs="*", metavar="NAME", help="or KEY VALUE, for --config-file")
     args = parser.parse_args(arguments)
+    if args.things and not args.fix:
+        parser.error("--things changes a copy of the JSON: name it with --fix OUT.json")
     given = [getattr(args, place) for place in PLACES]
     if any(given) and (not all(given) or args.names or args.config_file):
         parser.error("--json, --images and --pngs belong together, without other names")
@@ -90,7 +96,7 @@ def print_report(report: DatasetReport) -> None:
     """Prints where a dataset lies, what it holds, and its classes."""
     source, content = report.source, report.content
     segments = [s for pair in report.pairs for s in pair.annotation["segments_info"]]
-    classes = count_classes(report)
+    classes, needed = count_classes(report), count_needed_queries(report)
     pixels = sum(image.pixels for image in report.reports.values())
     labelled = sum(count.pixels for count in classes)
     rows = [
@@ -99,6 +105,8 @@ def print_report(report: DatasetReport) -> None:
         ("segments", f"{len(segments)}, {sum(bool(s.get('iscrowd')) for s in segments)} crowds"),
         ("categories", f"{len(classes)} in {source.json}"),
         ("never used", ", ".join(c.name for c in classes if not c.segments) or "none"),
+        ("queries", f"needed by an image: {describe_distribution(needed)}"),
+        ("", f"{KEY} {propose_queries(needed)} is enough"),
         ("unlabelled", f"{1 - labelled / pixels:.1%} of the pixels" if pixels else "unknown"),
     ]
     print(f"\n{source.name}\n{tabulate(rows, tablefmt='plain')}\n")
@@ -127,20 +135,24 @@ def print_findings(findings: list[Finding], most: int, allowed: list[str]) -> No
             print(f"  … and {len(found) - most} more (--list {len(found)})")
 
 
-def write_fixed(path: Path, report: DatasetReport) -> None:
-    """Writes a copy of the JSON with true areas and boxes.
+def write_fixed(path: Path, report: DatasetReport, things: list[str]) -> None:
+    """Writes a copy of the JSON with what can be mended.
 
     Raises:
-        ValueError: there is such a file, or the JSON cannot be used.
+        ValueError: there is such a file, the JSON cannot be used, or has no such things.
     """
     if path.exists():
         raise ValueError(f"--fix {path}: there is such a file; name a new one")
     if not report.content:
         raise ValueError(f"--fix: {report.source.json} cannot be used, see its faults")
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(fixed_content(report.content, report.reports)))
-    partial.replace(path)
-    print(f"\n{path}: a copy of {report.source.json} with true areas and boxes")
+    write_json(path, fixed_content(report.content, report.reports, things))
+    print(f"\n{path}: a copy of {report.source.json} with what could be mended")
+
+
+def sheet_name(source: Source) -> str:
+    """Names the picture of a dataset; another dataset of that name gets another picture."""
+    place = str(Path(source.json).absolute()).encode()
+    return f"{source.name}_{zlib.crc32(place):08x}.png"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -153,12 +165,11 @@ def run(args: argparse.Namespace) -> int:
         print_report(report)
         picture = draw_samples(report, args.samples, args.seed)
         if picture is not None:
-            path = args.output / f"{report.source.name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
+            path = args.output / sheet_name(report.source)
+            write_png(path, picture)
             print(f"\nsamples: {path}")
         if args.fix:
-            write_fixed(args.fix, report)
+            write_fixed(args.fix, report, args.things)
     findings = [finding for report in reports for finding in report.findings]
     findings += check_strays(reports)
     print_findings(findings, args.list, args.allow)

@@ -21,6 +21,7 @@ classes: a table with tabs between the columns id, name, isthing (1 or 0) and, i
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -28,8 +29,16 @@ from tqdm import tqdm
 from kmax_deeplab.data.categories import Categories, read_categories
 from kmax_deeplab.data.from_detection import draw_images, join_categories, read_detection
 from kmax_deeplab.data.from_label_pngs import LabelFolders, draw_files, match_folders
-from kmax_deeplab.data.panoptic_writer import JSON, PNGS, write_dataset
+from kmax_deeplab.data.panoptic_writer import JSON, PNGS, Written, write_dataset
+from kmax_deeplab.data.query_count import (
+    KEY,
+    describe_distribution,
+    describe_excess,
+    propose_queries,
+)
 
+DEFAULT_QUERIES = 128
+"""Number of queries that the configs for COCO, ADE20K and own data have."""
 UNLABELLED = 255
 """Value that means unlabelled unless --ignore says otherwise or a class has it."""
 
@@ -64,20 +73,21 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def convert_pngs(args: argparse.Namespace) -> tuple[int, int]:
-    """Converts label PNGs; returns the number of images and of segments left out."""
+def convert_pngs(args: argparse.Namespace) -> Written:
+    """Converts label PNGs."""
     categories = read_categories(args.classes)
     folders = LabelFolders(
         args.images, args.semantic, args.instances, args.semantic_ending, args.instance_ending
     )
     files = match_folders(folders, categories)
-    drawn = draw_files(files, args.images, categories, ignored(args, categories))
+    sure, ignore = args.ignore is not None, ignored(args, categories)
+    drawn = draw_files(files, args.images, categories, ignore, sure=sure)
     progress = tqdm(drawn, total=len(files), unit="image")
-    return len(files), write_dataset(args.output, progress, categories)
+    return write_dataset(args.output, progress, categories)
 
 
-def convert_detection(args: argparse.Namespace) -> tuple[int, int]:
-    """Converts a detection JSON; returns the number of images and of segments left out."""
+def convert_detection(args: argparse.Namespace) -> Written:
+    """Converts a detection JSON."""
     detection = read_detection(args.json)
     stuff = read_categories(args.classes) if args.classes else None
     categories = join_categories(detection.categories, stuff)
@@ -85,7 +95,7 @@ def convert_detection(args: argparse.Namespace) -> tuple[int, int]:
         detection, categories, args.semantic, args.semantic_ending, ignored(args, categories)
     )
     progress = tqdm(drawn, total=len(detection.images), unit="image")
-    return len(detection.images), write_dataset(args.output, progress, categories)
+    return write_dataset(args.output, progress, categories)
 
 
 def ignored(args: argparse.Namespace, categories: Categories) -> list[int]:
@@ -106,12 +116,26 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     convert = {"pngs": convert_pngs, "detection": convert_detection}[args.command]
     try:
-        images, left_out = convert(args)
+        written = convert(args)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(str(error))
-    print(f"{args.output / JSON}, {args.output / PNGS}/: {images} images")
-    if left_out:
-        print(f"Left out {left_out} segments: they have no pixel, or others cover them.")
+    print(f"{args.output / JSON}, {args.output / PNGS}/: {written.images} images")
+    for sentence in describe(written):
+        print(sentence)
+
+
+def describe(written: Written) -> Iterator[str]:
+    """Yields what somebody should know of a new dataset."""
+    crowds = f", {written.crowds} of them crowds, which count for nothing" if written.crowds else ""
+    yield f"{written.segments} segments{crowds}."
+    if written.left_out:
+        yield f"Left out {written.left_out} segments: they have no pixel, or others cover them."
+    if written.unused:
+        yield f"Classes without a segment: {', '.join(written.unused)}."
+    proposal = f"{KEY} {propose_queries(written.needed)} is enough"
+    yield f"Queries that an image needs: {describe_distribution(written.needed)}; {proposal}."
+    if excess := describe_excess("warning", written.needed, DEFAULT_QUERIES):
+        yield excess
 
 
 if __name__ == "__main__":

@@ -29,9 +29,8 @@ from kmax_deeplab.data.preparation import (
     require,
     run,
     unpack_first,
-    write_json,
-    write_png,
 )
+from kmax_deeplab.whole_files import write_json, write_png
 
 SPLITS = {"train": "training", "val": "validation"}
 ARCHIVES = {

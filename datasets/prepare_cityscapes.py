@@ -26,8 +26,8 @@ from kmax_deeplab.data.preparation import (
     require,
     run,
     unpack_first,
-    whole_file,
 )
+from kmax_deeplab.whole_files import whole_file
 
 SPLITS = ("train", "val")
 ARCHIVES = {"gtFine": "gtFine_trainvaltest.zip", "leftImg8bit": "leftImg8bit_trainvaltest.zip"}

@@ -25,8 +25,8 @@ from kmax_deeplab.data.preparation import (
     require,
     run,
     unpack_first,
-    write_png,
 )
+from kmax_deeplab.whole_files import write_png
 
 SPLITS = ("train", "val")
 VOID = 255

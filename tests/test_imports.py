@@ -12,15 +12,16 @@ PACKAGE = Path(__file__).parents[1] / "kmax_deeplab"
 ROOMS = {
     "__init__": set(),  # hands out names of other rooms lazily, by string
     "structures": set(),
-    "run_stamp": set(),
+    "run_stamp": {"whole_files"},
     "heap": set(),
+    "whole_files": set(),
     "modeling": {"structures"},
     "losses": {"structures"},
     "postprocessing": {"structures"},
     "metrics": {"structures", "data"},
-    "data": {"structures"},
-    "checkpoint": {"data"},  # the order of ADE20K's classes
-    "visualize": {"structures", "data", "postprocessing", "metrics"},
+    "data": {"structures", "whole_files"},
+    "checkpoint": {"data", "whole_files"},  # the order of ADE20K's classes
+    "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
     "benchmark": {"structures", "data"},
 }
 """Room of the core: the other rooms it may import. The edge, `d2`, may import them all."""
@@ -32,6 +33,7 @@ EXTRA_LIBRARIES = {
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
     "visualize": {"PIL", "tqdm"},
+    "whole_files": {"PIL"},
 }
 """Libraries of the core, and what single rooms need besides to read and write files."""
 

@@ -5,7 +5,6 @@ that lists such datasets in DATASETS.PANOPTIC. What leaves: entries of `DatasetC
 `MetadataCatalog`. Nothing is read before someone asks for the records or the categories.
 """
 
-import json as json_format
 import logging
 from collections.abc import Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.panoptic_json import read_panoptic
 
 logger = logging.getLogger(__name__)
 
@@ -140,19 +140,11 @@ def read_panoptic_json(path: str, name: str) -> dict:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no JSON, or lacks images, annotations or categories.
+        ValueError: it cannot be relied on (see `panoptic_json.read_panoptic`).
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: the JSON of dataset {name!r} does not exist; {REMEDY}")
-    try:
-        content = json_format.loads(Path(path).read_text())
-    except json_format.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}: not a JSON file ({error}); download or write it again"
-        ) from error
-    if missing := {"images", "annotations", "categories"} - set(content):
-        raise ValueError(f"{path}: lacks {sorted(missing)}; is it a COCO-panoptic JSON?")
-    return content
+    return read_panoptic(path)
 
 
 def load_panoptic(name: str, images: str, json: str, pngs: str) -> list[dict]:

@@ -4,7 +4,6 @@ Panoptic, semantic and instance results come from the same forward pass. Citysca
 instance figures are those of the official cityscapesScripts, instances are scored by pycocotools.
 """
 
-import json
 import logging
 import math
 from collections import OrderedDict
@@ -25,6 +24,8 @@ from kmax_deeplab.d2.cityscapes_evaluators import (
 from kmax_deeplab.d2.instance_evaluator import InstanceEvaluator
 from kmax_deeplab.d2.panoptic_evaluator import PanopticEvaluator
 from kmax_deeplab.d2.semantic_evaluator import SemanticEvaluator
+from kmax_deeplab.data.query_count import count_queries, describe_excess
+from kmax_deeplab.whole_files import write_json
 
 __all__ = ["PanopticEvaluator", "build_evaluator", "evaluated_records", "verify"]
 
@@ -66,9 +67,8 @@ class AllMetrics(DatasetEvaluators):
         """Returns {task: {metric: percent}} on the main process, an empty dict on the others."""
         results = super().evaluate()
         if comm.is_main_process():
-            self._folder.mkdir(parents=True, exist_ok=True)
             content = {"dataset": self._name, "num_images": self._num_images, **_for_json(results)}
-            (self._folder / "results.json").write_text(json.dumps(content, indent=1))
+            write_json(self._folder / "results.json", content, indent=1)
             logger.info(
                 "%s, %d images:\n%s", self._name, self._num_images, format_main_figures(results)
             )
@@ -105,8 +105,16 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
         logger.info(
             "TEST.MAX_IMAGES: the figures are of %d images of %s", len(records), dataset_name
         )
+    warn_of_excess(cfg, dataset_name, records)
     evaluators = [build(cfg, dataset_name, records, output_folder) for build in switched_on]
     return AllMetrics(evaluators, dataset_name, len(records), output_folder)
+
+
+def warn_of_excess(cfg: CfgNode, name: str, records: Sequence[Mapping]) -> None:
+    """Logs how many images have more segments than the model has queries, if any have."""
+    needed = [count_queries(record["segments_info"]) for record in records]
+    if excess := describe_excess(name, needed, cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES):
+        logger.warning(excess)
 
 
 def format_main_figures(results: Mapping[str, Mapping[str, float]]) -> str:

@@ -6,7 +6,6 @@ segments of things of its panoptic ground truth, crowds included.
 
 import contextlib
 import io
-import json
 import logging
 import math
 from collections import OrderedDict
@@ -23,7 +22,8 @@ from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
 from kmax_deeplab.data.derived_truth import encode_mask, instance_annotations
-from kmax_deeplab.data.panoptic_format import read_ids
+from kmax_deeplab.data.labelled_image import read_true_ids
+from kmax_deeplab.whole_files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +91,7 @@ class InstanceEvaluator(DatasetEvaluator):
             [entry for part in parts for entry in part] for parts in zip(*gathered, strict=True)
         )
         if self._output:
-            self._output.mkdir(parents=True, exist_ok=True)
-            (self._output / "coco_instances_results.json").write_text(json.dumps(found))
+            write_json(self._output / "coco_instances_results.json", found)
         numbers = compute_ap(self._load_truth(images, truth), found, [i["id"] for i in images])
         rows = [[name, f"{ap:.2f}"] for name, ap in numbers.items() if not math.isnan(ap)]
         table = tabulate(rows, ["", "%"], tablefmt="pipe", disable_numparse=True)
@@ -115,12 +114,13 @@ class InstanceEvaluator(DatasetEvaluator):
 
     def _derive(self, image_id: int | str) -> list[dict]:
         record = self._records[image_id]
+        ids, missing = read_true_ids(record["pan_seg_file_name"], record["segments_info"])
         things = [
             {**segment, "category_id": self._categories.ids[segment["category_id"]]}
             for segment in record["segments_info"]
-            if segment["isthing"]
+            if segment["isthing"] and segment["id"] not in missing
         ]
-        annotations = instance_annotations(read_ids(record["pan_seg_file_name"]), things)
+        annotations = instance_annotations(ids, things)
         return [{"image_id": image_id, **annotation} for annotation in annotations]
 
     def _load_truth(self, images: list[dict], annotations: list[dict]) -> COCO:

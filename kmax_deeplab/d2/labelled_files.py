@@ -4,20 +4,26 @@ What enters: a record of a panoptic dataset. What leaves: its image, opened but 
 its labels, or both together as a `LabelledImage` of the files' size.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from typing import IO
 
 import numpy as np
 from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from kmax_deeplab.data.image_files import UNREADABLE, require_usable
 from kmax_deeplab.data.labelled_image import LabelledImage, Segment, label_segments
 from kmax_deeplab.data.panoptic_format import decode_ids
 
+logger = logging.getLogger(__name__)
+
 
 class UnreadableImageError(OSError):
-    """An image file is there but damaged; training can go on without it."""
+    """An image file is there but damaged or unusable; training can go on without it."""
 
 
 def read_labelled(record: Mapping, image_format: str) -> LabelledImage:
@@ -52,11 +58,22 @@ def read_labels(record: Mapping, size: tuple[int, int]) -> tuple[np.ndarray, tup
         )
     detection_utils.check_image_size(dict(record), png)
     try:
-        return label_segments(decode_ids(png), record["segments_info"])
+        segment_map, segments, missing = label_segments(decode_ids(png), record["segments_info"])
     except ValueError as error:
-        raise ValueError(
-            f"{png_file} (of {image_file}): {error}; PNG and JSON must be of one version"
-        ) from error
+        raise ValueError(f"{png_file} (of {image_file}): {error}") from error
+    if missing:
+        _report_missing(png_file, len(missing), missing[0])
+    return segment_map, segments
+
+
+@cache
+def _report_missing(png_file: str, count: int, example: int) -> None:
+    """Logs, once in this process, that a PNG lacks segments; they count for nothing."""
+    logger.warning(
+        "%s lacks %d segments that the JSON lists, e.g. %d: left out (datasets/check.py counts "
+        "all such, its --fix removes them)",
+        *(png_file, count, example),
+    )
 
 
 def read_image(path: str, image_format: str) -> np.ndarray:
@@ -76,15 +93,25 @@ def open_image(path: str) -> Iterator[Image.Image]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableImageError: the file is damaged, as noticed here or where it is decoded.
+        UnreadableImageError: the file is damaged, as noticed here or where it is decoded, or of a
+            kind that is not looked at (see `data.image_files`).
     """
     try:
         with PathManager.open(path, "rb") as file:
-            yield detection_utils._apply_exif_orientation(Image.open(file))
+            yield _open_upright(file, path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path} is missing, but the dataset's JSON lists it: restore it or correct the "
             "folders in DATASETS.PANOPTIC"
         ) from error
     except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
+        raise UnreadableImageError(0, str(error), path) from error
+
+
+def _open_upright(file: IO[bytes], path: str) -> Image.Image:
+    try:
+        image = Image.open(file)
+        require_usable(image)
+        return detection_utils._apply_exif_orientation(image)
+    except UNREADABLE as error:
         raise UnreadableImageError(0, str(error), path) from error

@@ -13,10 +13,16 @@ import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper
+from detectron2.data import detection_utils
+from detectron2.data import transforms as T
 
 from kmax_deeplab.d2.augmentations import Augmentations, build_augmentations
-from kmax_deeplab.d2.labelled_files import UnreadableImageError, open_image, read_labels
+from kmax_deeplab.d2.labelled_files import (
+    UnreadableImageError,
+    open_image,
+    read_image,
+    read_labels,
+)
 from kmax_deeplab.data.copy_paste import copy_paste
 from kmax_deeplab.data.targets import has_enough_labels, make_targets
 from kmax_deeplab.data.view import LabelledView, look
@@ -134,21 +140,40 @@ class TrainMapper:
             )
 
 
-class EvaluationMapper(DatasetMapper):
-    """Detectron2's mapper for `is_train=False`, which also names the file that it cannot read."""
+class EvaluationMapper:
+    """Reads images as training does, and resizes them as Detectron2's mapper does to test.
 
-    def __call__(self, dataset_dict: Mapping) -> dict:
+    Args:
+        cfg: its INPUT.MIN_SIZE_TEST, MAX_SIZE_TEST and FORMAT are used.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        augmentations = detection_utils.build_augmentation(cfg, is_train=False)
+        self._resize = T.AugmentationList(augmentations)
+        self._format = cfg.INPUT.FORMAT
+
+    def __call__(self, record: Mapping) -> dict:
         """Reads and resizes an image.
 
+        Args:
+            record: "file_name", and "height" and "width" in pixels if they are known.
+
+        Returns:
+            The record with "image", (3, h, w) uint8, and "height" and "width" of the file.
+
         Raises:
-            UnreadableImageError: the file is damaged; without it the score would be of other data.
+            FileNotFoundError: there is no such file.
+            UnreadableImageError: it is damaged or of a kind that is not looked at; without it the
+                score would be of other data.
+            ValueError: the record has another size.
         """
-        try:
-            return super().__call__(dataset_dict)
-        except FileNotFoundError:
-            raise  # names the file itself
-        except (OSError, SyntaxError) as error:
-            raise UnreadableImageError(0, str(error), dataset_dict["file_name"]) from error
+        image = read_image(record["file_name"], self._format)
+        described = dict(record)
+        detection_utils.check_image_size(described, image)
+        seen = T.AugInput(image)
+        self._resize(seen)
+        planes = np.ascontiguousarray(seen.image.transpose(2, 0, 1))
+        return {**described, "image": torch.from_numpy(planes)}
 
 
 def build_train_mapper(

@@ -3,7 +3,6 @@
 Each prediction is compared with the ground truth as it comes, on arrays, without files in between.
 """
 
-import json
 import logging
 import math
 from collections import OrderedDict
@@ -16,18 +15,13 @@ from detectron2.data.catalog import Metadata
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from panopticapi.evaluation import PQStat
-from PIL import Image
 from tabulate import tabulate
 from torch import Tensor
 
 from kmax_deeplab.d2.datasets import read_panoptic_json
 from kmax_deeplab.data.categories import Categories
-from kmax_deeplab.data.panoptic_format import (
-    png_folder,
-    read_ids,
-    write_ids,
-    write_predictions_json,
-)
+from kmax_deeplab.data.labelled_image import read_true_ids
+from kmax_deeplab.data.panoptic_format import png_folder, write_ids, write_predictions_json
 from kmax_deeplab.metrics.panoptic_quality import (
     LabelledMap,
     Quality,
@@ -35,6 +29,7 @@ from kmax_deeplab.metrics.panoptic_quality import (
     per_category,
     summarise,
 )
+from kmax_deeplab.whole_files import write_json, write_png
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +74,7 @@ class PanopticEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forgets all images."""
-        self._statistics, self._predictions = PQStat(), []
+        self._statistics, self._predictions, self._without_pixels = PQStat(), [], []
         # Every rank sees its own images, so each draws its share of the pictures.
         share = range(comm.get_rank(), self._save_pictures, comm.get_world_size())
         self._pictures_left = len(share)
@@ -94,16 +89,20 @@ class PanopticEvaluator(DatasetEvaluator):
 
         Raises:
             FileNotFoundError: a PNG of the ground truth is missing.
-            ValueError: an image is not of this dataset, or its prediction contradicts itself.
+            ValueError: an image is not of this dataset, its PNG is damaged or of another set, or
+                its prediction contradicts itself.
         """
         for given, output in zip(inputs, outputs, strict=True):
             truth = self._truth_of(given["image_id"])
             ids, segments = output["panoptic_seg"]
             ids, converted = ids.cpu().numpy(), self._to_dataset(segments)
+            png = Path(self._metadata.panoptic_root, truth["file_name"])
+            true_ids, missing = read_true_ids(png, truth["segments_info"])
+            self._without_pixels += [(truth["file_name"], i) for i in missing]
             compare(
                 self._statistics,
                 LabelledMap(ids, converted),
-                LabelledMap(self._read_truth(truth), truth["segments_info"]),
+                LabelledMap(true_ids, truth["segments_info"]),
                 {category["id"] for category in self._categories},
                 repr(given["image_id"]),
             )
@@ -124,14 +123,20 @@ class PanopticEvaluator(DatasetEvaluator):
         Raises:
             ValueError: images to evaluate have no prediction.
         """
-        gathered = comm.gather((self._statistics, self._predictions))
+        gathered = comm.gather((self._statistics, self._predictions, self._without_pixels))
         if not comm.is_main_process():
             return OrderedDict()
-        statistics, predictions = PQStat(), []
-        for rank_statistics, rank_predictions in gathered:
+        statistics, predictions, without_pixels = PQStat(), [], []
+        for rank_statistics, rank_predictions, rank_without in gathered:
             statistics += rank_statistics
             predictions += rank_predictions
+            without_pixels += rank_without
         self._check_complete({entry["image_id"] for entry in predictions})
+        if without_pixels:
+            logger.warning(
+                "%s: %d listed segments have no pixel and count for nothing, e.g. segment %d of %s",
+                *(self._name, len(without_pixels), without_pixels[0][1], without_pixels[0][0]),
+            )
         if self._save_predictions:
             write_predictions_json(self._predictions_json, predictions, self._categories)
         groups = summarise(statistics, self._categories)
@@ -140,9 +145,8 @@ class PanopticEvaluator(DatasetEvaluator):
         logger.info("Panoptic quality on %s:\n%s", self._name, format_table({**groups, **named}))
         results = OrderedDict(panoptic_seg=_to_detectron2(groups, named))
         if self._output:
-            self._output.mkdir(parents=True, exist_ok=True)
             content = {"num_images": len(predictions), **_without_nan(results["panoptic_seg"])}
-            (self._output / "panoptic_results.json").write_text(json.dumps(content, indent=1))
+            write_json(self._output / "panoptic_results.json", content, indent=1)
         return results
 
     @property
@@ -156,16 +160,6 @@ class PanopticEvaluator(DatasetEvaluator):
                 f"ground truth of dataset {self._name!r}"
             )
         return self._truth[image_id]
-
-    def _read_truth(self, truth: Mapping) -> np.ndarray:
-        path = Path(self._metadata.panoptic_root, truth["file_name"])
-        try:
-            return read_ids(path)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{path} is missing, but {self._metadata.panoptic_json} lists it: restore it, or "
-                f"correct the folder of the PNGs of dataset {self._name!r}"
-            ) from error
 
     def _to_dataset(self, segments: list[dict]) -> list[dict]:
         return [
@@ -181,9 +175,7 @@ class PanopticEvaluator(DatasetEvaluator):
         by_id = {category["id"]: category for category in self._categories}
         ordered = [by_id[i] for _, i in sorted(self._dataset_ids.items())]
         picture = draw_panoptic(image.cpu().numpy(), ids, segments, Categories.from_json(ordered))
-        path = self._output / "pictures" / file_name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        write_png(self._output / "pictures" / file_name, picture)
 
     def _check_complete(self, predicted: set) -> None:
         if missing := [image_id for image_id in self._image_ids if image_id not in predicted]:

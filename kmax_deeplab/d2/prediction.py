@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data.detection_utils import read_image
 from torch import nn
 
-from kmax_deeplab.d2.labelled_files import UnreadableImageError
+from kmax_deeplab.d2.labelled_files import read_image
 from kmax_deeplab.d2.mapper import EvaluationMapper
 from kmax_deeplab.data.panoptic_check import IMAGE_SUFFIXES, find_files
 
@@ -40,20 +39,18 @@ class Predictor:
 
     def __init__(self, cfg: CfgNode, model: nn.Module) -> None:
         self._model = model.eval()
-        self._mapper = EvaluationMapper(cfg, is_train=False)
+        self._mapper = EvaluationMapper(cfg)
 
     @torch.no_grad()
     def __call__(self, path: Path) -> PredictedImage:
         """Predicts an image.
 
         Raises:
-            UnreadableImageError: the file is damaged, or no image.
+            FileNotFoundError: there is no such file.
+            UnreadableImageError: it is damaged, no image, or of a kind that is not looked at.
         """
-        try:
-            image = read_image(str(path), "RGB")
-            inputs = self._mapper({"file_name": str(path)})
-        except (OSError, SyntaxError, ValueError) as error:  # all of which PIL raises
-            raise UnreadableImageError(0, str(error), str(path)) from error
+        image = read_image(str(path), "RGB")
+        inputs = self._mapper({"file_name": str(path)})
         panoptic, segments = self._model([inputs])[0]["panoptic_seg"]
         return PredictedImage(image, panoptic.cpu().numpy().astype(np.int32), segments)
 

@@ -20,7 +20,7 @@ from kmax_deeplab.d2.datasets import (
     register_from_config,
 )
 from kmax_deeplab.data.categories import Categories
-from kmax_deeplab.data.dataset_check import check_places
+from kmax_deeplab.data.dataset_check import UNUSABLE, check_places
 from kmax_deeplab.data.findings import KINDS, Finding
 from kmax_deeplab.data.panoptic_check import Pair, check_content, check_files, pair_files
 
@@ -32,8 +32,9 @@ DERIVED = 0
 """Value of MODEL.SEM_SEG_HEAD.NUM_CLASSES that stands for "as many as the datasets have"."""
 TEST_ENDINGS = ("val", "test")
 TRAIN_ENDING = "train"
-TOLERATED = frozenset({"unannotated-image", "missing-iscrowd"})
-"""What training copes with: such images are left out, such segments count as no crowds."""
+TOLERATED = frozenset({"unannotated-image", "missing-iscrowd", "stuff-in-pieces"})
+"""What training copes with: such images are left out, such segments count as no crowds or as one.
+"""
 MOST_FILES = 2000
 """Images of a dataset whose files are looked for before a run."""
 MOST_NAMED = 10
@@ -146,15 +147,19 @@ def examine(name: str) -> list[str]:
     content = read_panoptic_json(metadata.panoptic_json, name)
     source = panoptic_source(name)
     found = check_places(source) or check_content(content, source.json)
-    if not any(finding.kind in ("missing-place", "bad-json") for finding in found):
+    if not any(finding.kind in UNUSABLE for finding in found):
         pairs = pair_files(content, source.images, source.pngs, source.files)
         found += check_files(spread(pairs, MOST_FILES), source.json)
     fatal = [finding for finding in found if finding.kind not in TOLERATED]
     if fatal:
         raise ValueError(describe_faults(name, fatal))
     metadata.describe(Categories.from_json(content["categories"]))
+    examples = {finding.kind: finding.message for finding in reversed(found)}
     counts = Counter(finding.kind for finding in found)
-    return [f"dataset {name!r}: {count} times, {KINDS[kind]}." for kind, count in counts.items()]
+    return [
+        f"dataset {name!r}: {count} times, {KINDS[kind]}: {examples[kind]}."
+        for kind, count in counts.items()
+    ]
 
 
 def spread(pairs: Sequence[Pair], most: int) -> list[Pair]:

@@ -14,7 +14,7 @@ from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 
 from kmax_deeplab.data.derived_truth import semantic_map
-from kmax_deeplab.data.panoptic_format import read_ids
+from kmax_deeplab.data.labelled_image import read_true_ids
 
 
 class SemanticEvaluator(SemSegEvaluator):
@@ -47,7 +47,7 @@ class SemanticEvaluator(SemSegEvaluator):
 
     def _derive(self, image_file: str, dtype: type) -> np.ndarray:
         record = self._records[image_file]
-        ids = read_ids(record["pan_seg_file_name"])
+        ids, _ = read_true_ids(record["pan_seg_file_name"], record["segments_info"])
         void = len(self._classes)
         return semantic_map(ids, record["segments_info"], self._classes, void).astype(dtype)
 

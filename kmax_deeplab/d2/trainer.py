@@ -29,7 +29,12 @@ from torch.utils.data import DataLoader
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config import validate
 from kmax_deeplab.d2.data_stream import TrainingStream, build_stream_loader, derive_seed
-from kmax_deeplab.d2.evaluation import build_evaluator, evaluated_records, verify
+from kmax_deeplab.d2.evaluation import (
+    build_evaluator,
+    evaluated_records,
+    verify,
+    warn_of_excess,
+)
 from kmax_deeplab.d2.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.metrics_log import forget_metrics_from
 from kmax_deeplab.d2.preparation import prepare_datasets
@@ -173,6 +178,7 @@ class Trainer(DefaultTrainer):
                 "'TrainingSampler' (shuffled epochs) is supported"
             )
         found = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
+        warn_of_excess(cfg, " + ".join(cfg.DATASETS.TRAIN), found)
         records = DatasetFromList(found, copy=False)  # one serialised list, shared by all workers
         stream = TrainingStream(records, build_train_mapper(cfg, records), seed)
         return build_stream_loader(
@@ -184,7 +190,7 @@ class Trainer(DefaultTrainer):
         """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch."""
         return build_detection_test_loader(
             evaluated_records(cfg, dataset_name),
-            mapper=EvaluationMapper(cfg, is_train=False),
+            mapper=EvaluationMapper(cfg),
             batch_size=cfg.TEST.IMS_PER_BATCH,
             num_workers=cfg.DATALOADER.NUM_WORKERS,
         )

@@ -7,12 +7,13 @@ indices 0..K-1 of the network.
 
 import colorsys
 import csv
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from kmax_deeplab.data.panoptic_json import ENCODING, is_flag, is_whole, read_json
 
 FLAGS = {"0": False, "1": True, "false": False, "true": True}
 """How a table may say whether a class is a thing."""
@@ -47,6 +48,15 @@ class Categories:
         for category in categories:
             if missing := {"id", "name", "isthing"} - category.keys():
                 raise ValueError(f"category {dict(category)} lacks {sorted(missing)}")
+            if not is_whole(category["id"]) or not isinstance(category["name"], str):
+                raise ValueError(
+                    f"category {dict(category)}: the id must be a whole number, the name a text"
+                )
+            if not is_flag(category["isthing"]):
+                raise ValueError(
+                    f"category {category['id']} ({category['name']!r}) has isthing "
+                    f"{category['isthing']!r}: use 0 or 1 (false or true), no text"
+                )
         ids = tuple(category["id"] for category in categories)
         if twice := sorted(i for i, count in Counter(ids).items() if count > 1):
             raise ValueError(f"category ids {twice} occur more than once: ids must be distinct")
@@ -97,7 +107,7 @@ def read_categories(path: str | Path) -> Categories:
 
 
 def _read_json(path: Path) -> Sequence[Mapping]:
-    content = json.loads(path.read_text())
+    content = read_json(path)
     if isinstance(content, Mapping):
         if "categories" not in content:
             raise ValueError('has no list "categories"')
@@ -106,7 +116,7 @@ def _read_json(path: Path) -> Sequence[Mapping]:
 
 
 def _read_table(path: Path) -> list[dict]:
-    with open(path, newline="") as f:
+    with open(path, newline="", encoding=ENCODING) as f:
         rows = csv.DictReader(f, delimiter="\t")
         if missing := {"id", "name", "isthing"} - set(rows.fieldnames or ()):
             raise ValueError(f"lacks the columns {sorted(missing)}; tabs part the columns")

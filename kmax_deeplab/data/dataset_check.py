@@ -1,6 +1,5 @@
 """The full check of panoptic datasets: places enter; findings and class statistics leave."""
 
-import json
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,8 +19,12 @@ from kmax_deeplab.data.panoptic_check import (
     find_strays,
     pair_files,
 )
+from kmax_deeplab.data.panoptic_json import read_json
+from kmax_deeplab.data.query_count import count_queries
 
 REMEDY = "create it or correct the dataset's paths"
+UNUSABLE = ("missing-place", "bad-json", "outside")
+"""Faults of a JSON after which its files are not looked at."""
 CHUNK = 8
 """Images handed to a process at a time."""
 
@@ -88,13 +91,13 @@ def check_dataset(source: Source, workers: int = 1) -> DatasetReport:
     if not Path(source.json).is_file():
         return report
     try:
-        content = json.loads(Path(source.json).read_text())
+        content = read_json(source.json)
     except ValueError as error:
-        report.findings.append(Finding("bad-json", source.json, f"not a JSON file ({error})"))
+        report.findings.append(Finding("bad-json", source.json, str(error)))
         return report
     found = check_content(content, source.json)
     report.findings += found
-    if any(finding.kind == "bad-json" for finding in found):
+    if any(finding.kind in UNUSABLE for finding in found):
         return report
     report.content = content
     report.pairs = pair_files(content, source.images, source.pngs, source.files)
@@ -153,6 +156,15 @@ def count_classes(report: DatasetReport) -> list[ClassCount]:
             *(counter[category["id"]] for counter in (segments, crowds, images, pixels)),
         )
         for category in report.content.get("categories", ())
+    ]
+
+
+def count_needed_queries(report: DatasetReport) -> list[int]:
+    """Counts the queries that each image needs: one for every thing and every class of stuff."""
+    things = {c["id"]: c["isthing"] for c in report.content.get("categories", ())}
+    return [
+        count_queries({**s, "isthing": things.get(s["category_id"], 0)} for s in segments)
+        for segments in (pair.annotation["segments_info"] for pair in report.pairs)
     ]
 
 

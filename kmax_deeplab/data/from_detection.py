@@ -5,7 +5,7 @@ equal ones, that with the larger annotation id. Below all things lie the crowds,
 stuff that semantic PNGs give, one segment a class. Pixels of nobody are unlabelled.
 """
 
-import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,14 +15,27 @@ from pycocotools import mask as coco_mask
 
 from kmax_deeplab.data.categories import Categories
 from kmax_deeplab.data.label_images import match_by_name, read_labels
+from kmax_deeplab.data.panoptic_json import (
+    ANY,
+    FLAG,
+    ID,
+    SIZE,
+    TEXT,
+    WHOLE,
+    Fields,
+    is_whole,
+    read_lists,
+)
 from kmax_deeplab.data.panoptic_writer import DrawnImage, DrawnSegment
 
 LISTS = {
-    "images": ("id", "file_name", "height", "width"),
-    "annotations": ("id", "image_id", "category_id", "segmentation"),
-    "categories": ("id", "name"),
+    "images": Fields({"id": ID, "file_name": TEXT, "height": SIZE, "width": SIZE}),
+    "annotations": Fields(
+        {"id": WHOLE, "image_id": ID, "category_id": WHOLE, "segmentation": ANY}, {"iscrowd": FLAG}
+    ),
+    "categories": Fields({"id": WHOLE, "name": TEXT}),
 }
-"""Lists of a detection JSON, and the fields that each of their entries needs."""
+"""Lists of a detection JSON, and what the fields of their entries must be."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +60,11 @@ def read_detection(path: Path) -> Detection:
         FileNotFoundError: there is no such file.
         ValueError: it is none; the message names the file and what is wrong.
     """
+    content = read_lists(path, LISTS)
     try:
-        content = json.loads(path.read_text())
-        for name, fields in LISTS.items():
-            for position, entry in enumerate(content[name]):
-                if missing := [field for field in fields if field not in entry]:
-                    raise ValueError(f"{name}[{position}] lacks {missing}")
         things = [{**category, "isthing": 1} for category in content["categories"]]
         categories = Categories.from_json(things)
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: no COCO detection JSON ({error})") from error
     by_image: dict[int | str, list[Mapping]] = {image["id"]: [] for image in content["images"]}
     for annotation in sorted(content["annotations"], key=lambda one: one["id"]):
@@ -163,18 +172,63 @@ def decode_mask(segmentation: object, size: tuple[int, int]) -> np.ndarray:
     """
     height, width = size
     if isinstance(segmentation, list):
-        polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+        polygons = [polygon for polygon in segmentation if _is_area(polygon)]
         if not polygons:
             return np.zeros(size, dtype=bool)
         runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation, Mapping) and {"counts", "size"} <= segmentation.keys():
+        return coco_mask.decode(runs).astype(bool)
+    if isinstance(segmentation, Mapping) and {"counts", "size"} <= segmentation.keys():
         if tuple(segmentation["size"]) != size:
             raise ValueError(f"its mask is {segmentation['size']}, its image {list(size)}")
-        plain = isinstance(segmentation["counts"], list)
-        runs = coco_mask.frPyObjects(segmentation, height, width) if plain else segmentation
-    else:
-        raise ValueError("its segmentation is neither polygons nor run lengths")
-    return coco_mask.decode(runs).astype(bool)
+        return _decode_runs(segmentation["counts"], size)
+    raise ValueError("its segmentation is neither polygons nor run lengths")
+
+
+def _is_area(polygon: object) -> bool:
+    """Returns whether a polygon has three corners or more; fewer enclose nothing."""
+    if not isinstance(polygon, list) or len(polygon) % 2:
+        raise ValueError(f"a polygon is a list x, y, x, y, … of numbers, not {str(polygon)[:60]}")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
+        raise ValueError(f"a polygon has a value that is no number: {str(polygon)[:60]}")
+    return len(polygon) >= 6
+
+
+def _decode_runs(counts: object, size: tuple[int, int]) -> np.ndarray:
+    """Decodes run lengths, column by column, as a (height, width) bool mask.
+
+    `pycocotools` leaves pixels that no run covers uninitialised.
+    """
+    lengths = _read_lengths(counts) if isinstance(counts, str | bytes) else counts
+    if not isinstance(lengths, list) or not all(is_whole(n) and n >= 0 for n in lengths):
+        raise ValueError("its run lengths are no whole numbers of pixels")
+    height, width = size
+    if sum(lengths) != height * width:
+        raise ValueError(
+            f"its run lengths cover {sum(lengths)} pixels, its image has {height * width}: the "
+            "mask is cut off or of another image"
+        )
+    is_inside = np.arange(len(lengths)) % 2 == 1
+    return is_inside.repeat(lengths).reshape(width, height).T
+
+
+def _read_lengths(text: str | bytes) -> list[int]:
+    """Reads COCO's compressed run lengths: 5 bits a character, differences from the third on."""
+    lengths, value, shift = [], 0, 0
+    for character in text.encode() if isinstance(text, str) else text:
+        bits = character - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"its run lengths hold the character {chr(character)!r}")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("its run lengths end in the middle of a number")
+    return lengths
 
 
 def _bottom_to_top(

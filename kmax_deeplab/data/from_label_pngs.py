@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.image_files import require_usable, upright_size
 from kmax_deeplab.data.label_images import match_by_name, read_labels
 from kmax_deeplab.data.panoptic_check import IMAGE_SUFFIXES
 from kmax_deeplab.data.panoptic_writer import DrawnImage, DrawnSegment
@@ -75,7 +76,12 @@ def match_folders(folders: LabelFolders, categories: Categories) -> list[Labelle
 
 
 def draw_files(
-    files: Sequence[LabelledFile], folder: Path, categories: Categories, ignore: Sequence[int]
+    files: Sequence[LabelledFile],
+    folder: Path,
+    categories: Categories,
+    ignore: Sequence[int],
+    *,
+    sure: bool = True,
 ) -> Iterator[DrawnImage]:
     """Reads label images and draws their segments.
 
@@ -84,21 +90,27 @@ def draw_files(
         folder: of the images, which `file_name` starts from.
         categories: their ids are the values of the semantic PNGs.
         ignore: values that mean unlabelled.
+        sure: whether somebody said so; where it is assumed, the values must not look like a mask.
 
     Raises:
-        ValueError: a file is damaged, of another size, or has an unknown value; it is named.
+        ValueError: a file is damaged, of another size, or has an unknown value; it is named. Or at
+            the end: beside ignored values there is but one, as in masks of 0 and 255.
     """
+    seen: set[int] = set()
     for file in files:
         semantic = read_labels(file.semantic)
+        seen |= set(np.unique(semantic).tolist())
         instances = (
             np.zeros_like(semantic) if file.instances is None else read_labels(file.instances)
         )
         with Image.open(file.image) as image:
-            size = image.size[::-1]
+            require_usable(image)
+            size = upright_size(image)
         for path, shape in ((file.image, size), (file.instances, instances.shape)):
             if shape != semantic.shape:
                 raise ValueError(
                     f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
+                    " (upright, as its EXIF rotation says)"
                 )
         try:
             segment_map, segments = draw_segments(semantic, instances, categories, ignore)
@@ -106,6 +118,12 @@ def draw_files(
             raise ValueError(f"{file.semantic}: {error}") from error
         name = file.image.relative_to(folder).as_posix()
         yield DrawnImage(file.name, name, f"{file.name}.png", segment_map, segments)
+    if not sure and len(seen - set(ignore)) <= 1 and seen & set(ignore):
+        raise ValueError(
+            f"the semantic PNGs hold the values {sorted(seen)} alone, of which {list(ignore)} is "
+            "taken as unlabelled: list it among the classes, or, if it is unlabelled indeed, say "
+            f"so with --ignore {' '.join(map(str, ignore))}"
+        )
 
 
 def draw_segments(

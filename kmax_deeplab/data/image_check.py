@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from scipy import ndimage
 
 from kmax_deeplab.data.findings import Finding
+from kmax_deeplab.data.image_files import (
+    UPRIGHT,
+    HugeImageError,
+    UnusableImageError,
+    read_orientation,
+    require_usable,
+    upright_size,
+)
 from kmax_deeplab.data.panoptic_check import Pair
 from kmax_deeplab.data.panoptic_format import read_ids
-
-UPRIGHT = 1
-"""EXIF orientation of an image that is stored as it is meant to be seen."""
-SIDEWAYS = (5, 6, 7, 8)
-"""EXIF orientations of images whose height and width are exchanged when they are turned upright."""
-DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
-"""Modes of PIL with more than 8 bits a channel; turned into RGB, their values would be cut off."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,6 @@ class _Header:
     stored: tuple[int, int]
     upright: tuple[int, int]
     orientation: int
-    mode: str
 
 
 def check_image(pair: Pair) -> ImageReport:
@@ -65,6 +65,9 @@ def check_image(pair: Pair) -> ImageReport:
     if Path(pair.image_file).is_file():
         try:
             header = _decode(pair.image_file)
+        except UnusableImageError as error:
+            kind = "huge-image" if isinstance(error, HugeImageError) else "deep-image"
+            findings.append(Finding(kind, pair.image_file, str(error)))
         except Exception as error:  # a damaged file can raise anything
             findings.append(Finding("damaged-image", pair.image_file, _reason(error)))
     if Path(pair.png_file).is_file():
@@ -131,50 +134,66 @@ def check_segments(
     return found
 
 
-def fixed_content(content: Mapping, reports: Mapping[Hashable, ImageReport]) -> dict:
-    """Returns a copy of a JSON with true areas and boxes, and iscrowd 0 where it was missing.
+def fixed_content(
+    content: Mapping, reports: Mapping[Hashable, ImageReport], things: Sequence[str] = ()
+) -> dict:
+    """Returns a copy of a JSON with what can be mended.
+
+    Areas and boxes are the true ones, iscrowd is 0 where it was missing, and segments without a
+    pixel are gone.
 
     Args:
         content: of the JSON.
         reports: by image id; segments of other images keep what is said of them.
+        things: names of the classes that become things.
+
+    Raises:
+        ValueError: a name in `things` is no class.
     """
-    annotations = []
-    for annotation in content["annotations"]:
-        report = reports.get(annotation["image_id"])
-        measures = report.measures if report else {}
-        segments = [_fixed(segment, measures) for segment in annotation["segments_info"]]
-        annotations.append({**annotation, "segments_info": segments})
-    return {**content, "annotations": annotations}
+    names = [category["name"] for category in content["categories"]]
+    if strange := [name for name in things if name not in names]:
+        raise ValueError(f"there are no classes {strange}; there are {names}")
+    categories = [
+        {**category, "isthing": 1} if category["name"] in things else category
+        for category in content["categories"]
+    ]
+    annotations = [
+        {**annotation, "segments_info": _fixed(annotation, reports.get(annotation["image_id"]))}
+        for annotation in content["annotations"]
+    ]
+    return {**content, "annotations": annotations, "categories": categories}
 
 
-def _fixed(segment: Mapping, measures: Mapping[int, Measure]) -> dict:
-    fixed = {**segment, "iscrowd": segment.get("iscrowd", 0)}
-    if measure := measures.get(segment["id"]):
-        fixed |= {"area": measure.area, "bbox": list(measure.bbox)}
-    return fixed
+def _fixed(annotation: Mapping, report: ImageReport | None) -> list[dict]:
+    segments = [{**s, "iscrowd": s.get("iscrowd", 0)} for s in annotation["segments_info"]]
+    if report is None or not report.pixels:
+        return segments
+    return [
+        {**segment, "area": measure.area, "bbox": list(measure.bbox)}
+        for segment in segments
+        if (measure := report.measures.get(segment["id"]))
+    ]
 
 
 def _decode(path: str) -> _Header:
-    with Image.open(path) as image:
+    try:
+        image = Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise HugeImageError(str(error)) from error
+    with image:
+        require_usable(image)
         image.load()  # all of it: a truncated file opens like a whole one
-        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-        stored = image.size[::-1]
-        upright = stored[::-1] if orientation in SIDEWAYS else stored
-        return _Header(stored, upright, orientation, image.mode)
+        return _Header(image.size[::-1], upright_size(image), read_orientation(image))
 
 
 def _check_header(header: _Header, pair: Pair) -> list[Finding]:
-    found = []
-    if header.mode in DEEP_MODES:
-        message = f"has mode {header.mode}: bring it to 8 bits a channel, here it would be clipped"
-        found.append(Finding("deep-image", pair.image_file, message))
-    if header.orientation != UPRIGHT:
-        message = (
-            f"has the EXIF orientation {header.orientation}: it is turned upright when it is read, "
-            "other tools may not do so; store it upright"
-        )
-        found.append(Finding("exif-rotation", pair.image_file, message))
-    return found
+    if header.orientation == UPRIGHT:
+        return []
+    message = (
+        f"has the EXIF orientation {header.orientation}: it is turned upright when it is read, "
+        "other tools may not do so; store it upright"
+    )
+    return [Finding("exif-rotation", pair.image_file, message)]
 
 
 def _check_sizes(header: _Header, png: tuple[int, int] | None, pair: Pair) -> list[Finding]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kmax_deeplab.data.image_files import UNREADABLE, require_pixels
 from kmax_deeplab.data.panoptic_check import find_files
 from kmax_deeplab.data.panoptic_format import decode_ids
 
@@ -24,8 +25,9 @@ def read_labels(path: str | Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            require_pixels(image)
             mode, pixels = image.mode, np.asarray(image)
-    except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read ({error}): restore it") from error
     if mode == "RGB":
         return decode_ids(pixels)

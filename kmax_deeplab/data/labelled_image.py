@@ -4,12 +4,16 @@ What enters: the ids of a panoptic PNG and the "segments_info" of its JSON. What
 segment indices in which everything without a label, crowds included, is VOID (section "Targets").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from kmax_deeplab.data.panoptic_format import read_ids
 from kmax_deeplab.structures import VOID
+
+REMEDY = "PNG and JSON must be of one version, and the PNG's channels in the order RGB"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class LabelledImage:
 
 def label_segments(
     ids: np.ndarray, segments_info: Sequence[Mapping]
-) -> tuple[np.ndarray, tuple[Segment, ...]]:
+) -> tuple[np.ndarray, tuple[Segment, ...], list[int]]:
     """Turns the ids of a panoptic PNG into segment indices; crowds become VOID.
 
     Args:
@@ -46,10 +50,11 @@ def label_segments(
             for crowds, "iscrowd".
 
     Returns:
-        segment_map (H, W) int32 and the segments it indexes.
+        segment_map (H, W) int32, the segments it indexes, and the ids listed without a pixel,
+        whose segments are among them.
 
     Raises:
-        ValueError: PNG and JSON disagree about the ids.
+        ValueError: PNG and JSON disagree about the ids (see `missing_ids`).
     """
     listed = sorted(segments_info, key=lambda segment: segment["id"])
     known = np.array([0, *(segment["id"] for segment in listed)], dtype=np.int64)
@@ -57,20 +62,73 @@ def label_segments(
         raise ValueError(f"segment ids {known[1:].tolist()} must be positive and distinct")
     run_ids, lengths = find_runs(ids)
     position = np.searchsorted(known, run_ids).clip(max=len(known) - 1)  # (R,), 0 is unlabelled
-    if (stray := known[position] != run_ids).any():
-        stray_ids = np.unique(run_ids[stray]).tolist()
-        raise ValueError(f"ids {stray_ids} are in the PNG, not in the JSON")
-    runs = np.bincount(position, minlength=len(known))
-    if not runs[1:].all():
-        missing = known[1:][runs[1:] == 0].tolist()
-        raise ValueError(f"ids {missing} are in the JSON, not in the PNG")
+    missing = missing_ids(np.unique(run_ids).tolist(), known[1:].tolist())
     counted = [not segment.get("iscrowd", 0) for segment in listed]
     index = np.where(counted, np.cumsum(counted) - 1, VOID)
     segments = (Segment(s["category_id"], bool(s["isthing"])) for s in listed)
     return (
         np.array([VOID, *index], dtype=np.int32)[position].repeat(lengths).reshape(ids.shape),
         tuple(s for s, is_counted in zip(segments, counted, strict=True) if is_counted),
+        missing,
     )
+
+
+def missing_ids(drawn: Iterable[int], listed: Iterable[int]) -> list[int]:
+    """Compares the ids of a PNG with those that its JSON lists.
+
+    A listed segment without a pixel, hidden by others or lost in a resize, counts for nothing, in
+    training and in evaluation alike. Anything else means that PNG and JSON do not belong together.
+
+    Args:
+        drawn: ids of the PNG; 0 means unlabelled.
+        listed: ids of the JSON.
+
+    Returns:
+        Listed ids that are not drawn.
+
+    Raises:
+        ValueError: an id is drawn but not listed, or none of those listed is drawn.
+    """
+    drawn, listed = set(drawn) - {0}, set(listed)
+    if stray := sorted(drawn - listed):
+        raise ValueError(f"ids {_shorten(stray)} are in the PNG, not in the JSON; {REMEDY}")
+    missing = sorted(listed - drawn)
+    if missing and not drawn:
+        raise ValueError(f"ids {_shorten(missing)} are in the JSON, none is in the PNG; {REMEDY}")
+    return missing
+
+
+def read_true_ids(
+    path: str | Path, segments_info: Sequence[Mapping]
+) -> tuple[np.ndarray, list[int]]:
+    """Reads the panoptic PNG of an image as ground truth.
+
+    Args:
+        path: of the PNG.
+        segments_info: what the JSON lists, each with its "id".
+
+    Returns:
+        (H, W) int32 ids, and the ids that are listed but have no pixel.
+
+    Raises:
+        FileNotFoundError: the PNG is missing.
+        ValueError: it is damaged, or does not belong to the JSON; the message names it.
+    """
+    try:
+        ids = read_ids(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} is missing, but the dataset's JSON lists it: restore it, or correct the "
+            "folder of the PNGs"
+        ) from error
+    try:
+        return ids, missing_ids(np.unique(ids).tolist(), [s["id"] for s in segments_info])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _shorten(ids: Sequence[int]) -> str:
+    return str(list(ids[:10])) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
 
 
 def find_runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

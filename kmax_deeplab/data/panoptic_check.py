@@ -12,14 +12,9 @@ from pathlib import Path
 from kmax_deeplab.data.categories import Categories
 from kmax_deeplab.data.findings import Finding
 from kmax_deeplab.data.panoptic_format import MAX_ID
+from kmax_deeplab.data.panoptic_json import find_climbing_names, find_wrong_types
+from kmax_deeplab.whole_files import is_partial
 
-LISTS = {
-    "images": ("id", "file_name"),
-    "annotations": ("image_id", "file_name", "segments_info"),
-    "categories": ("id", "name", "isthing"),
-}
-"""The lists of the JSON, and the fields that each of their entries needs."""
-SEGMENT_FIELDS = ("id", "category_id")
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What counts as an image when a folder is searched, in lower case; a JSON may list any other."""
 
@@ -48,15 +43,17 @@ def check_content(content: Mapping, json_file: str) -> list[Finding]:
         content: of the JSON.
         json_file: its path, for the findings.
     """
-    found = [Finding("bad-json", json_file, message) for message in _lacks(content)]
+    found = [Finding("bad-json", json_file, message) for message in find_wrong_types(content)]
     if found:
         return found  # everything below relies on these fields
     checks = {
+        "outside": find_climbing_names(content),
         "bad-category": _bad_categories(content["categories"]),
         "duplicate-image": _duplicate_images(content["images"]),
         "duplicate-annotation": _duplicate_annotations(content["annotations"]),
         "unlisted-image": _unlisted_images(content),
         "unannotated-image": _unannotated_images(content),
+        "stuff-in-pieces": _stuff_in_pieces(content),
     }
     found = [
         Finding(kind, json_file, message) for kind, all_of in checks.items() for message in all_of
@@ -122,28 +119,14 @@ def find_strays(kind: str, folder: str, suffixes: Iterable[str], listed: set[str
 
 
 def find_files(folders: Iterable[str | Path], suffixes: Iterable[str]) -> Iterator[Path]:
-    """Yields the files below folders that have one of the suffixes (lower case), in order."""
+    """Yields the files below folders that have one of the suffixes (lower case), in order.
+
+    What an interrupted writer left behind is no file of anyone.
+    """
     for folder in folders:
         for path in sorted(Path(folder).rglob("*")):
-            if path.suffix.lower() in suffixes and path.is_file():
+            if path.suffix.lower() in suffixes and path.is_file() and not is_partial(path):
                 yield path
-
-
-def _lacks(content: Mapping) -> Iterator[str]:
-    if not isinstance(content, Mapping):
-        yield f"holds a {type(content).__name__}, not an object with {list(LISTS)}"
-        return
-    for name, fields in LISTS.items():
-        if not isinstance(content.get(name), list):
-            yield f"lacks the list {name!r}; is it a COCO-panoptic JSON?"
-            continue
-        for position, entry in enumerate(content[name]):
-            if missing := [field for field in fields if field not in entry]:
-                yield f"{name}[{position}] lacks {missing}: {str(entry)[:80]}"
-    for position, annotation in enumerate(content.get("annotations") or ()):
-        for segment in annotation.get("segments_info", ()):
-            if missing := [field for field in SEGMENT_FIELDS if field not in segment]:
-                yield f"annotations[{position}] has a segment that lacks {missing}: {segment}"
 
 
 def _bad_categories(categories: Sequence[Mapping]) -> Iterator[str]:
@@ -185,12 +168,28 @@ def _unannotated_images(content: Mapping) -> Iterator[str]:
             yield f"image {image['id']!r} ({image['file_name']}) has no annotation: it is left out"
 
 
+def _stuff_in_pieces(content: Mapping) -> Iterator[str]:
+    pieces = {c["id"]: Counter() for c in content["categories"] if not c["isthing"]}
+    for annotation in content["annotations"]:
+        for segment in annotation["segments_info"]:
+            if segment["category_id"] in pieces and not segment.get("iscrowd", 0):
+                pieces[segment["category_id"]][annotation["image_id"]] += 1
+    for category in content["categories"]:
+        counts = pieces.get(category["id"], {}).values()
+        if several := [count for count in counts if count > 1]:
+            yield (
+                f"class {category['name']!r} is stuff, but {len(several)} of {len(counts)} images "
+                f"have several segments of it, up to {max(several)}, which count as one: if they "
+                f"are objects, make it a thing (--fix OUT.json --things {category['name']!r})"
+            )
+
+
 def _segment_faults(segments: Sequence[Mapping], known: set) -> Iterator[tuple[str, str]]:
     for segment_id in _repeated(segment["id"] for segment in segments):
         yield "duplicate-segment", f"several segments have the id {segment_id}"
     for segment in segments:
         segment_id = segment["id"]
-        if not isinstance(segment_id, int) or not 0 < segment_id <= MAX_ID:
+        if not 0 < segment_id <= MAX_ID:
             yield "segment-id", f"a segment has the id {segment_id!r}: use 1 to {MAX_ID}"
         if segment["category_id"] not in known:
             yield (

@@ -4,12 +4,15 @@ What enters and leaves: (H, W) maps of segment ids, 0 where void, and "annotatio
 the segments of an image are. Prediction folders are laid out as the official panopticapi wants.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from kmax_deeplab.data.image_files import UNREADABLE, require_pixels
+from kmax_deeplab.data.panoptic_json import read_json
+from kmax_deeplab.whole_files import whole_file, write_json
 
 MAX_ID = 256**3 - 1
 """Largest id that three bytes hold."""
@@ -50,18 +53,25 @@ def read_ids(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not an RGB image.
+        ValueError: it is damaged, too large, or not an RGB image; the message names it.
     """
-    with Image.open(path) as image:
-        if image.mode not in ("RGB", "RGBA"):
-            raise ValueError(f"{path} has mode {image.mode}, a panoptic PNG has RGB colours")
-        return decode_ids(np.asarray(image))
+    try:
+        with Image.open(path) as image:
+            require_pixels(image)
+            if image.mode not in ("RGB", "RGBA"):
+                raise ValueError(f"has mode {image.mode}, a panoptic PNG has RGB colours")
+            return decode_ids(np.asarray(image))
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        reason = str(error) if isinstance(error, ValueError) else f"cannot be read ({error})"
+        raise ValueError(f"{path} {reason}") from error
 
 
 def write_ids(path: str | Path, ids: np.ndarray) -> None:
     """Writes segment ids, (H, W) integers, as a panoptic PNG; makes the folders it lies in."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(encode_ids(ids)).save(path, format="PNG")
+    with whole_file(path) as partial:
+        Image.fromarray(encode_ids(ids)).save(partial, format="PNG")
 
 
 def png_folder(json_path: str | Path) -> Path:
@@ -79,9 +89,7 @@ def write_predictions_json(
             list of {"id", "category_id"} with the dataset's category ids.
         categories: the "categories" of the ground truth.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    content = {"annotations": list(annotations), "categories": list(categories)}
-    Path(path).write_text(json.dumps(content))
+    write_json(path, {"annotations": list(annotations), "categories": list(categories)})
 
 
 def read_predictions(path: str | Path) -> Iterator[tuple[dict, np.ndarray]]:
@@ -90,5 +98,5 @@ def read_predictions(path: str | Path) -> Iterator[tuple[dict, np.ndarray]]:
     Raises:
         FileNotFoundError: the JSON or a PNG it lists is missing.
     """
-    for annotation in json.loads(Path(path).read_text())["annotations"]:
+    for annotation in read_json(path)["annotations"]:
         yield annotation, read_ids(png_folder(path) / annotation["file_name"])

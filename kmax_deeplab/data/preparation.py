@@ -1,11 +1,10 @@
-"""What the preparation scripts share: where datasets lie, unpacking, whole files, many processes.
+"""What the preparation scripts share: where datasets lie, unpacking, many processes.
 
 What enters: archives and folders as their publishers hand them out. What leaves: files that are
 either complete or absent, so that a script that was interrupted just goes on when started again.
 """
 
 import argparse
-import json
 import os
 import shutil
 import tarfile
@@ -16,9 +15,10 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
+
+from kmax_deeplab.whole_files import whole_file
 
 
 def arguments(
@@ -59,30 +59,6 @@ def require(path: Path, remedy: str) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; {remedy}")
     return path
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path of the same suffix that becomes `path` if no error occurs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Writes (H, W) or (H, W, 3) uint8 pixels as a PNG that is never half there."""
-    with whole_file(path) as partial:
-        Image.fromarray(pixels).save(partial)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON that is never half there."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content))
 
 
 def is_image(path: Path) -> bool:

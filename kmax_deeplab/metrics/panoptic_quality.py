@@ -23,7 +23,8 @@ class LabelledMap:
     Attributes:
         ids: (H, W) integer segment ids below 2**24, 0 where void.
         segments_info: one mapping per segment, "id" and "category_id" of the dataset; true
-            segments also "iscrowd" (default 0) and "area" in pixels (default: as counted).
+            segments also "iscrowd" (default 0). What it says of areas has no influence: pixels are
+            counted.
     """
 
     ids: np.ndarray
@@ -85,7 +86,8 @@ def compare(
         ValueError: the prediction contradicts itself, or has another size than the truth.
     """
     overlaps = _overlaps(prediction.ids, truth.ids, image)
-    true, predicted = truth.segments(), prediction.segments()
+    predicted = prediction.segments()
+    true = {i: s for i, s in truth.segments().items() if i in overlaps.true_areas}
     _check_prediction(predicted, overlaps.predicted_areas, category_ids, image)
     matched_true, matched_predicted = _match(statistics, overlaps, true, predicted)
     crowds = {}
@@ -196,7 +198,7 @@ def _match(
             continue
         union = (
             overlaps.predicted_areas[predicted_id]
-            + segment.get("area", overlaps.true_areas[true_id])
+            + overlaps.true_areas[true_id]
             - intersection
             - overlaps.pairs.get((VOID, predicted_id), 0)
         )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, DatasetMapper
 from detectron2.projects.deeplab import add_deeplab_config
 from PIL import Image
 
@@ -121,8 +121,12 @@ def test_a_truncated_jpeg_ends_an_evaluation_with_its_name(tiny_dataset):
     dataset = tiny_dataset()
     path = dataset.truncate(1)
     first, second = records_of(dataset)
-    mapper = EvaluationMapper(is_train=False, augmentations=[], image_format="RGB")
-    assert mapper(first)["image"].shape == (3, 64, 48)
+    cfg = get_cfg()
+    cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = "RGB", 96, 128
+    mapper = EvaluationMapper(cfg)
+    expected = DatasetMapper(cfg, is_train=False)(first)
+    assert torch.equal(mapper(first)["image"], expected.pop("image"))
+    assert {k: v for k, v in mapper(first).items() if k != "image"} == expected
     with pytest.raises(OSError, match=str(path)):
         mapper(second)
 
@@ -154,11 +158,22 @@ def test_a_png_with_other_ids_than_the_json_is_named(tiny_dataset):
     ids = dataset.ids()
     ids[0, 0] = 77
     dataset.write_ids("pngs/part/0.png", ids)
-    dataset.write_ids("pngs/part/1.png", np.full((64, 48), 70_000))
+    dataset.write_ids("pngs/part/1.png", np.zeros((64, 48)))
     records = records_of(dataset)
-    for number, complaint in ((0, r"\[77\] are in the PNG"), (1, r"\[300\] are in the JSON")):
+    for number, complaint in ((0, r"\[77\] are in the PNG"), (1, r"\[300, 70000\] are in the J")):
         with pytest.raises(ValueError, match=rf"{number}\.png \(of .*{number}\.jpg\).*{complaint}"):
             build(records[number : number + 1])(records[number], seed=0)
+
+
+def test_a_listed_segment_without_pixels_is_left_out_and_reported_once(tiny_dataset, logged):
+    dataset = tiny_dataset((1,))
+    dataset.write_ids("pngs/part/0.png", np.full((64, 48), 70_000))
+    (record,) = records_of(dataset)
+    mapper = build([record])
+    samples = [mapper(record, seed=seed) for seed in range(3)]
+    assert {k for sample in samples for k in sample["targets"].classes.tolist()} == {0}
+    (message,) = (message for message in logged if "lacks" in message)
+    assert record["pan_seg_file_name"] in message and "e.g. 300" in message
 
 
 def test_an_image_of_another_size_than_its_png_is_named(tiny_dataset):

@@ -83,5 +83,39 @@ def test_strange_images_and_missing_files_are_named(dataset):
     (dataset.root / "pngs/0/same.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"0/same\.png is missing.*restore it"):
         evaluator.process([{"image_id": 1}], [result()])
+    (dataset.root / "pngs/1/same.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1/same\.png cannot be read"):
+        evaluator.process([{"image_id": 2}], [result()])
     with pytest.raises(ValueError, match="need an output_dir"):
         PanopticEvaluator(dataset.entry["name"], None, save_pictures=1)
+
+
+@pytest.mark.parametrize("area", [None, 1, 0, "many", [], 1e9])
+def test_what_the_json_says_of_areas_has_no_influence(dataset, area):
+    name = dataset.entry["name"]
+    expected = run(PanopticEvaluator(name, None), result(shift=3), result(shift=8))
+    assert 50 < expected["panoptic_seg"]["SQ"] < 100
+    for annotation in dataset.content["annotations"]:
+        for segment in annotation["segments_info"]:
+            segment.update(area=area, bbox=area)
+    dataset.write_json()
+    assert run(PanopticEvaluator(name, None), result(shift=3), result(shift=8)) == expected
+
+
+def test_pngs_with_swapped_channels_or_of_another_set_end_the_evaluation(dataset):
+    evaluator = PanopticEvaluator(dataset.entry["name"], None)
+    ids = dataset.ids()
+    swapped = ids % 256 * 65536 + ids // 256 % 256 * 256 + ids // 65536
+    for wrong, complaint in ((swapped, r"\[2883840, 7344385\]"), (ids + 1, r"\[1, 301, 70001\]")):
+        dataset.write_ids("pngs/0/same.png", wrong)
+        with pytest.raises(ValueError, match=rf"0/same\.png: ids {complaint} are in the PNG, not"):
+            evaluator.process([{"image_id": 1}], [result()])
+
+
+def test_listed_segments_without_a_pixel_count_for_nothing_and_are_counted(dataset, logged):
+    name = dataset.entry["name"]
+    dataset.content["annotations"][0]["segments_info"].append({"id": 9, "category_id": 3})
+    dataset.write_json()
+    numbers = run(PanopticEvaluator(name, None), result(), result())["panoptic_seg"]
+    assert numbers["PQ"] == 100
+    assert any("1 listed segments have no pixel" in m and "segment 9" in m for m in logged)

@@ -49,6 +49,11 @@ def change_segment(kind_of_file, **changes):
     return plant
 
 
+def break_up_stuff(data):
+    data.content["categories"][1]["isthing"] = 0
+    data.segments(0)[2]["iscrowd"] = 0
+
+
 def remove_image(data):
     data.image_path(0).unlink()
     return str(data.image_path(0))
@@ -61,6 +66,11 @@ def remove_png(data):
 
 def deepen_image(data):
     Image.fromarray(np.zeros(SIZE, np.uint16)).save(data.image_path(0))
+    return str(data.image_path(0))
+
+
+def enlarge_image(data):
+    Image.new("L", (8193, 8192)).save(data.image_path(0))
     return str(data.image_path(0))
 
 
@@ -107,6 +117,7 @@ def move_pngs(data):
 FAULTS = {
     "missing-place": move_pngs,
     "bad-json": change_json(lambda data: data.content["annotations"][0].pop("file_name")),
+    "outside": change_json(lambda d: d.content["images"][0].update(file_name="../a.png")),
     "bad-category": change_json(lambda data: data.content["categories"][0].update(name="cell")),
     "unknown-category": change_segment("json", category_id=8),
     "unlisted-image": change_json(lambda d: d.content["annotations"][0].update(image_id="x")),
@@ -117,12 +128,14 @@ FAULTS = {
     ),
     "duplicate-segment": change_json(lambda data: data.segments(0).append(data.segments(0)[0])),
     "segment-id": change_segment("json", id=0),
+    "stuff-in-pieces": change_json(break_up_stuff),
     "missing-iscrowd": change_json(lambda data: data.segments(0)[0].pop("iscrowd")),
     "missing-image": remove_image,
     "missing-png": remove_png,
     "damaged-image": lambda data: str(truncate(data.image_path(3))),
     "damaged-png": lambda data: str(truncate(data.png_path(0))),
     "deep-image": deepen_image,
+    "huge-image": enlarge_image,
     "exif-rotation": turn_image,
     "size": shrink_png,
     "id-not-in-json": paint_stranger,
@@ -206,6 +219,25 @@ def test_a_fixed_copy_has_true_areas_and_boxes_and_iscrowd(data):
     assert {finding.kind for finding in found} == {"wrong-area", "wrong-bbox", "missing-iscrowd"}
     assert fixed_content(report.content, report.reports) == right
     assert data.content != right
+
+
+def test_a_fixed_copy_lacks_segments_without_pixels_and_has_the_things_named(data):
+    data.content["categories"][1]["isthing"] = 0
+    data.segments(0).append({"id": 9, "category_id": 300, "iscrowd": 0, "area": 7})
+    data.segments(1).append({"id": 9, "category_id": 300, "iscrowd": 0})
+    data.png_path(1).unlink()  # nobody knows what it held
+    data.write_json()
+    report, found = check(data)
+    kinds = {finding.kind for finding in found}
+    assert kinds == {"id-not-in-png", "missing-png", "stuff-in-pieces"}
+    message = next(f.message for f in found if f.kind == "stuff-in-pieces")
+    assert "2 of 4 images have several" in message and "--things 'cell'" in message
+    fixed = fixed_content(report.content, report.reports, ["cell"])
+    ids = [[s["id"] for s in a["segments_info"]] for a in fixed["annotations"][:2]]
+    assert ids == [[GROUND, CELL, CROWD], [GROUND, CELL, CROWD, 9]]
+    assert [category["isthing"] for category in fixed["categories"]] == [0, 1, 0]
+    with pytest.raises(ValueError, match=r"no classes \['tree'\]; there are \['ground'"):
+        fixed_content(report.content, report.reports, ["tree"])
 
 
 def test_areas_and_boxes_are_those_of_the_pixels():

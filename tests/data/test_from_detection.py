@@ -104,7 +104,7 @@ def test_stuff_lies_below_the_things(content, draw, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda c: c.pop("categories"), "no COCO detection JSON .'categories'"),
+        (lambda c: c.pop("categories"), r"lacks \['categories'\]"),
         (lambda c: c["annotations"][0].pop("segmentation"), r"annotations\[0\] lacks"),
         (lambda c: c["annotations"][0].update(image_id=9), "annotation 11 is of image 9"),
         (lambda c: c["annotations"][0].update(category_id=9), "category 9"),
@@ -113,12 +113,50 @@ def test_stuff_lies_below_the_things(content, draw, tmp_path):
             lambda c: c["annotations"][0].update(segmentation=runs(np.ones((2, 2)))),
             r"its mask is \[2, 2\], its image \[6, 8\]",
         ),
+        (lambda c: c["annotations"][0].update(iscrowd="0"), "iscrowd is '0', it must be 0 or 1"),
+        (lambda c: c["images"][0].update(height="6"), "height is '6', it must be a whole number"),
+        (lambda c: c["images"][0].update(file_name="../a.jpg"), "'../a.jpg' leads out of"),
+        (lambda c: c["categories"][0].update(name=3), "name is 3, it must be a text"),
+        (lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5]]), "a polygon is a"),
+        (lambda c: c["annotations"][0].update(segmentation=[[[1, 2], [3, 4]]]), "no number"),
+        (
+            lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, float("nan"), 5, 6]]),
+            "no number",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_named(content, draw, change, complaint):
     change(content)
     with pytest.raises(ValueError, match=complaint):
         draw()
+
+
+@pytest.mark.parametrize("change", [-9, 9])
+def test_run_lengths_that_do_not_cover_the_image_are_refused(change):
+    size = (480, 640)
+    mask = np.zeros(size, bool)
+    mask[100:300, 50:400] = mask[310:, 500:] = True
+    plain = runs(mask)
+    plain["counts"][-1] += change
+    compressed = coco_mask.frPyObjects(plain, *size)
+    for broken in (plain, compressed, {**compressed, "counts": compressed["counts"].decode()}):
+        with pytest.raises(ValueError, match=f"cover {480 * 640 + change} pixels"):
+            decode_mask(broken, size)
+
+
+@pytest.mark.parametrize("counts", ["0Q", "~", [2.5, 45.5], [-1, 49], None])
+def test_run_lengths_that_are_none_are_refused(counts):
+    with pytest.raises(ValueError, match="run lengths"):
+        decode_mask({"size": [6, 8], "counts": counts}, (6, 8))
+
+
+def test_compressed_run_lengths_are_those_of_the_official_tool():
+    rng = np.random.default_rng(0)
+    for share in (0.01, 0.5, 0.99):
+        mask = rng.random((37, 53)) < share
+        mask[:, 20:40] = share > 0.3
+        coded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        assert (decode_mask(coded, (37, 53)) == mask).all()
 
 
 def test_a_table_with_another_thing_is_refused():

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
+from PIL import Image
 
-from kmax_deeplab.data.labelled_image import Segment, find_runs, label_segments, tidy
+from kmax_deeplab.data.labelled_image import (
+    Segment,
+    find_runs,
+    label_segments,
+    read_true_ids,
+    tidy,
+)
+from kmax_deeplab.data.panoptic_format import encode_ids, write_ids
 from kmax_deeplab.structures import VOID
 
 CAT, SKY = Segment(3, True), Segment(0, False)
@@ -13,23 +21,23 @@ def described(segment_id, category, isthing=True, iscrowd=0):
 
 def test_ids_become_segment_indices_and_crowds_become_void():
     ids = np.array([[0, 700000, 700000], [256, 9, 9]], dtype=np.int32)
-    segment_map, segments = label_segments(
+    segment_map, segments, missing = label_segments(
         ids, [described(700000, 3), described(256, 0, isthing=False), described(9, 3, iscrowd=1)]
     )
-    assert segments == (SKY, CAT)  # ordered by id
+    assert segments == (SKY, CAT) and missing == []  # ordered by id
     assert segment_map.tolist() == [[VOID, 1, 1], [0, VOID, VOID]]
 
 
 def test_an_image_without_segments_is_all_void():
-    segment_map, segments = label_segments(np.zeros((2, 2), np.int32), [])
-    assert segments == () and (segment_map == VOID).all()
+    segment_map, segments, missing = label_segments(np.zeros((2, 2), np.int32), [])
+    assert segments == () == tuple(missing) and (segment_map == VOID).all()
 
 
 @pytest.mark.parametrize(
     ("listed", "complaint"),
     [
         ([described(5, 0)], r"\[8\] are in the PNG, not in the JSON"),
-        ([described(5, 0), described(8, 0), described(6, 0)], r"\[6\] are in the JSON, not"),
+        ([described(256, 0)], r"\[5, 8\] are in the PNG, not in the JSON"),
         ([described(5, 0), described(5, 0)], "distinct"),
         ([described(0, 0)], "positive"),
     ],
@@ -37,6 +45,29 @@ def test_an_image_without_segments_is_all_void():
 def test_ids_that_disagree_are_named(listed, complaint):
     with pytest.raises(ValueError, match=complaint):
         label_segments(np.array([[0, 5, 8]]), listed)
+
+
+def test_a_listed_segment_without_a_pixel_is_named_and_an_image_of_them_is_refused():
+    listed = [described(5, 0), described(6, 0), described(8, 3)]
+    segment_map, segments, missing = label_segments(np.array([[0, 5, 8]]), listed)
+    assert missing == [6] and segments[segment_map[0, 2]] == CAT
+    assert len(tidy(segment_map, segments)[1]) == 2
+    with pytest.raises(ValueError, match=r"ids \[5, 6, 8\] are in the JSON, none is in the PNG"):
+        label_segments(np.zeros((2, 2), np.int32), listed)
+
+
+def test_ground_truth_of_another_set_or_with_swapped_channels_is_named(tmp_path):
+    path, ids = tmp_path / "a.png", np.array([[300, 7], [0, 7]])
+    write_ids(path, ids)
+    listed = [described(7, 0), described(300, 3), described(9, 3)]
+    found, missing = read_true_ids(path, listed)
+    assert (found == ids).all() and missing == [9]
+    Image.fromarray(encode_ids(ids)[..., ::-1].copy()).save(path)
+    with pytest.raises(ValueError, match=rf"{path}: ids \[458752, 2883840\] are in the PNG, not"):
+        read_true_ids(path, listed)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match=rf"{path} cannot be read"):
+        read_true_ids(path, listed)
 
 
 def test_tidy_merges_stuff_of_a_class_keeps_things_apart_and_drops_the_invisible():

@@ -18,7 +18,8 @@ def drawn(file_name="part/a.jpg", png_name="part/a.png"):
 
 def test_a_dataset_holds_maps_areas_and_boxes_and_no_covered_segment(tmp_path):
     folder = tmp_path / "new" / "set"
-    assert write_dataset(folder, [drawn()], CATEGORIES) == 1
+    written = write_dataset(folder, [drawn()], CATEGORIES)
+    assert (written.images, written.left_out) == (1, 1)
     content = json.loads((folder / "panoptic.json").read_text())
     assert content["images"] == [{"id": "a", "file_name": "part/a.jpg", "height": 2, "width": 3}]
     assert content["annotations"][0]["segments_info"] == [

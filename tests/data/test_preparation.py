@@ -9,9 +9,8 @@ from kmax_deeplab.data.preparation import (
     is_image,
     map_in_processes,
     unpack,
-    whole_file,
-    write_png,
 )
+from kmax_deeplab.whole_files import whole_file, write_png
 
 
 def zip_of(path, files):

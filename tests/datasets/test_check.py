@@ -35,8 +35,32 @@ def test_a_clean_dataset_passes_with_statistics_and_a_picture(check, data, capsy
     assert "No fault found" in printed
     assert "12, 4 crowds" in printed
     assert next(line for line in printed.splitlines() if "never used" in line).endswith("vessel")
-    with Image.open(data.root / "pictures" / "data_panoptic.png") as picture:
+    assert "least 2, half need at most 2, 95% at most 2, most 2" in printed
+    assert "NUM_OBJECT_QUERIES 32 is enough" in printed
+    (sheet,) = (data.root / "pictures").glob("data_panoptic_*.png")
+    with Image.open(sheet) as picture:
         assert picture.size[0] > 1000
+
+
+def test_datasets_whose_folders_have_one_name_get_pictures_of_their_own(script, tmp_path):
+    for place in ("a", "b"):
+        data = OwnData(tmp_path / place / "data")
+        places = ("--json", data.json, "--images", data.images, "--pngs", data.pngs)
+        common = ("--workers", 1, "--samples", 1, "--output", tmp_path / "pictures")
+        assert exit_status(script.main, *places, *common) == 0
+    assert len(list((tmp_path / "pictures").glob("data_panoptic_*.png"))) == 2
+
+
+def test_classes_become_things_in_the_fixed_copy(check, data, capsys):
+    data.content["categories"][1]["isthing"] = 0
+    data.segments(0)[2]["iscrowd"] = 0
+    data.write_json()
+    assert check() == 1
+    assert "--things 'cell'" in capsys.readouterr().out
+    assert check("--fix", data.root / "fixed.json", "--things", "cell") == 1
+    fixed = json.loads((data.root / "fixed.json").read_text())
+    assert [category["isthing"] for category in fixed["categories"]] == [0, 1, 0]
+    assert check("--things", "cell") == 2
 
 
 def test_a_fault_is_named_and_the_status_is_1(check, data, capsys):

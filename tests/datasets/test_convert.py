@@ -91,3 +91,60 @@ def test_refusals_end_with_a_sentence_that_names_the_file(main, folder):
     )
     assert not (folder / "out").exists()
     assert exit_status(main, "detection", "--json", "x", "--output", "y", "--semantic", "z") == 2
+
+
+def test_masks_of_0_and_255_are_refused_unless_255_is_said_to_be_unlabelled(main, folder):
+    for name in ("a", "b/1"):
+        mask = np.zeros((8, 12), np.uint8)
+        mask[2:6] = 255
+        Image.fromarray(mask).save(folder / "semantic" / f"{name}.png")
+    message = exit_status(main, *from_pngs(folder))
+    assert "hold the values [0, 255] alone" in message and "--ignore 255" in message
+    assert not (folder / "out").exists()
+    assert exit_status(main, *from_pngs(folder), "--ignore", 255) == 0
+
+
+def test_what_a_new_dataset_holds_and_lacks_is_said(main, folder, capsys):
+    (folder / "classes.tsv").write_text(TABLE + "7\tvessel\t0\n", encoding="utf-8-sig")
+    for name in ("a", "b/1"):
+        Image.fromarray(np.zeros((8, 12), np.uint8)).save(folder / "instances" / f"{name}.png")
+    assert exit_status(main, *from_pngs(folder)) == 0
+    printed = capsys.readouterr().out
+    assert "4 segments, 2 of them crowds, which count for nothing" in printed
+    assert "Classes without a segment: vessel" in printed
+    assert "most 1; MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES 32 is enough" in printed
+
+
+def test_more_segments_than_queries_are_counted(main, folder, capsys):
+    Image.new("RGB", (20, 20)).save(folder / "images" / "a.png")
+    Image.fromarray(np.full((20, 20), 26, np.uint8)).save(folder / "semantic" / "a.png")
+    instances = np.arange(1, 401, dtype=np.uint16).reshape(20, 20)
+    Image.fromarray(instances).save(folder / "instances" / "a.png")
+    assert exit_status(main, *from_pngs(folder)) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 2 images have more segments than the model has queries, 128 (up to 400" in printed
+
+
+def test_labels_fit_photos_as_they_are_seen(main, folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side
+    photo = folder / "images" / "a.png"
+    Image.new("RGB", (8, 12)).save(photo, exif=exif)  # upright it is 12 wide, as its labels are
+    assert exit_status(main, *from_pngs(folder)) == 0
+    assert faults(folder, "out")[0].pairs[0].image["width"] == 12
+    Image.new("RGB", (12, 8)).save(photo, exif=exif)
+    assert "upright" in exit_status(main, *from_pngs(folder, "sideways"))
+
+
+@pytest.mark.parametrize("name", ["../images/a.png", "/images/a.png"])
+def test_a_name_that_leads_to_other_files_is_refused_and_they_stay(main, folder, name):
+    content = json.loads((folder / "instances.json").read_text())
+    photo = folder / "images" / "a.png"
+    content["images"][0]["file_name"] = name if name[0] == "." else str(photo)
+    (folder / "instances.json").write_text(json.dumps(content))
+    before = photo.read_bytes()
+    refusal = exit_status(
+        main, "detection", "--json", folder / "instances.json", "--output", folder / "out"
+    )
+    assert "leads out of the folder" in refusal
+    assert photo.read_bytes() == before and not (folder / "out").exists()

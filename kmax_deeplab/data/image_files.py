@@ -1,0 +1,79 @@
+"""What an image file must be to be looked at: an opened image enters, its size or a refusal leaves.
+
+Images have 8 bits a channel and are seen in RGB, upright (EXIF), without their transparency. Deeper
+ones are refused, not clipped or guessed at: which of their values are black and white only their
+owner knows.
+"""
+
+from PIL import ExifTags, Image
+
+MAX_PIXELS = 2**26
+"""Most pixels of an image (8192 × 8192): results of that size need about 6 GiB of memory."""
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Modes of PIL that turn into RGB as everyone expects; "1" is black and white."""
+SEVERAL = ("GIF", "PNG", "TIFF", "WEBP")
+"""Formats whose further pictures are part of the content; those of others are previews."""
+UPRIGHT = 1
+"""EXIF orientation of an image that is stored as it is meant to be seen."""
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations of images whose height and width are exchanged when they are turned upright."""
+
+
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What PIL raises for damaged files, and we for unusable ones."""
+
+
+class UnusableImageError(ValueError):
+    """An image file is whole, but not one that can be looked at; the message says why."""
+
+
+class HugeImageError(UnusableImageError):
+    """An image has more pixels than MAX_PIXELS."""
+
+
+def require_pixels(image: Image.Image) -> None:
+    """Refuses an image, not decoded yet, that would take too much memory.
+
+    Raises:
+        HugeImageError: it has more than MAX_PIXELS.
+    """
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise HugeImageError(
+            f"has {width} × {height} pixels, {width * height / 1e6:.0f} millions of them; the "
+            f"limit is {MAX_PIXELS / 1e6:.0f}: make it smaller or cut it into tiles"
+        )
+
+
+def require_usable(image: Image.Image) -> None:
+    """Refuses an image, not decoded yet, that is too large or that RGB with 8 bits cannot hold.
+
+    Raises:
+        UnusableImageError: saying what it is and what to do.
+    """
+    require_pixels(image)
+    pictures = getattr(image, "n_frames", 1) if image.format in SEVERAL else 1
+    if pictures > 1:
+        raise UnusableImageError(f"holds {pictures} pictures: store the one you mean by itself")
+    if image.mode not in MODES or _is_cut_off(image):
+        depth = "16 bits a channel" if image.mode in MODES else f"mode {image.mode}"
+        raise UnusableImageError(
+            f"has {depth}: bring it to 8 bits a channel, grey or RGB (docs/own_data.md), here its "
+            "values would be cut off"
+        )
+
+
+def read_orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation of an opened image."""
+    return image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Returns (height, width) in pixels as the image is meant to be seen."""
+    size = image.size[::-1]
+    return size[::-1] if read_orientation(image) in SIDEWAYS else size
+
+
+def _is_cut_off(image: Image.Image) -> bool:
+    """Returns whether PIL would keep the upper 8 of 16 bits a channel, without a word."""
+    return any(";16" in str(tile) for tile in image.tile)

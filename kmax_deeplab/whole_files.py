@@ -1,0 +1,56 @@
+"""Files that are complete or absent: a path enters, a temporary one to write to leaves.
+
+What is written appears under its name at the end, and what was there before stays until then. An
+interrupted writer leaves at most a hidden file with `.partial` in its name.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+PARTIAL = ".partial"
+"""Marks what is not complete."""
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path of the same suffix that becomes `path` if no error occurs.
+
+    Makes the folders that the file lies in.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text, in UTF-8, that is never half there."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any, *, indent: int | None = None) -> None:
+    """Writes a JSON that is never half there."""
+    write_text(path, json.dumps(content, indent=indent))
+
+
+def write_png(path: str | Path, pixels: np.ndarray) -> None:
+    """Writes (H, W) or (H, W, 3) uint8 pixels as a PNG that is never half there."""
+    with whole_file(path) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG")
+
+
+def is_partial(path: Path) -> bool:
+    """Returns whether a path is what an interrupted writer left behind."""
+    return path.stem.endswith(PARTIAL)
