@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import train_net
+from kmax_deeplab.checkpoint.classes import read_classes
 from kmax_deeplab.data.panoptic_format import read_predictions
 from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
 from tests.scripts import ROOT, exit_status, load_script
@@ -94,7 +95,43 @@ def test_categories_may_come_from_a_file(predict, data, tmp_path):
     content = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert [category["id"] for category in content["categories"]] == [1007, 1300, 1012]
     table.write_text(json.dumps(CATEGORIES[:2]))
-    assert "has 2 categories" in predict(data[1].image_path(0), *words)
+    assert "lacks the model's classes ['vessel']" in predict(data[1].image_path(0), *words)
+
+
+def test_a_dataset_in_another_order_gives_the_same_results(trained, data, tmp_path):
+    output, results = trained
+    val = data[1]
+    content = {**val.content, "categories": val.content["categories"][::-1]}
+    (tmp_path / "turned.json").write_text(json.dumps(content))
+    entry = {**val.entry("own_turned"), "json": str(tmp_path / "turned.json")}
+    words = ("--config-file", str(output / "config.yaml"), "--eval-only", "MODEL.WEIGHTS")
+    places = ("DATASETS.PANOPTIC", str([entry]), "DATASETS.TEST", "('own_turned',)")
+    more = (*places, "DATASETS.TRAIN", "()", "OUTPUT_DIR", str(tmp_path / "out"))
+    again = train_net.main(train_net.parse_args([*words, str(output / "model_final.pth"), *more]))
+    assert again["panoptic_seg"] == pytest.approx(results["panoptic_seg"], nan_ok=True)
+
+
+def test_a_checkpoint_names_its_classes_and_so_do_its_conversions(trained, tmp_path):
+    weights = trained[0] / "model_final.pth"
+    assert list(read_classes(weights).rows()) == [
+        (7, "ground", False),
+        (300, "cell", True),
+        (12, "vessel", False),
+    ]
+    script = load_script("tools/convert_checkpoint.py")
+    for name in ("a.pth", "a.safetensors", "a.pkl"):
+        script.convert(script.parse_args([str(weights), str(tmp_path / name)]))
+        assert read_classes(tmp_path / name) == read_classes(weights)
+
+
+def test_a_prediction_needs_no_dataset_where_the_checkpoint_names_its_classes(
+    predict, data, tmp_path
+):
+    nowhere = ("--opts", "DATASETS.PANOPTIC", "[]", "DATASETS.TEST", "()", "DATASETS.TRAIN", "()")
+    words = ("--output", tmp_path, *nowhere)
+    assert predict(data[1].image_path(0), *words) == 0
+    content = json.loads((tmp_path / "predictions.json").read_text())
+    assert [category["name"] for category in content["categories"]] == ["ground", "cell", "vessel"]
 
 
 def test_what_cannot_be_predicted_is_said(predict, tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kmax_deeplab.checkpoint.files import read_checkpoint, write_checkpoint
+from kmax_deeplab.checkpoint.files import EXTRAS, read_checkpoint, write_checkpoint
 from kmax_deeplab.checkpoint.released import to_released
 from kmax_deeplab.checkpoint.sources import translate
 
@@ -64,8 +64,9 @@ def convert(args: argparse.Namespace) -> str:
     dtype = DTYPES[args.dtype] if args.dtype else None
     rename = to_released if args.names == "released" else str
     state = {rename(name): cast(name, v, dtype) for name, v in weights.state.items()}
-    write_checkpoint(args.output, state)
-    left_out = f"; left out: {', '.join(map(str, content))}" if content else ""
+    write_checkpoint(args.output, state, content)
+    dropped = [str(key) for key in content if key not in EXTRAS]
+    left_out = f"; left out: {', '.join(dropped)}" if dropped else ""
     return f"{args.output}: {len(state)} entries, {args.names} names{left_out}"
 
 

@@ -5,9 +5,9 @@
 
 Folders are searched with their subfolders. Written are `predictions.json` and `predictions/*.png`,
 as the official panopticapi wants them, and `overlays/*.png`. An image that cannot be read is named,
-counted and left out, and the exit status is 1. The classes are those of the config's
-dataset; `--categories` reads them from any JSON with "categories" instead. KEY VALUE pairs go after
-`--opts`.
+counted and left out, and the exit status is 1. The classes are those that the checkpoint names, or
+else those of the config's dataset; `--categories` reads them from any JSON with "categories", which
+may give others ids but no other names. KEY VALUE pairs go after `--opts`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from detectron2.config import CfgNode
 from PIL import Image
 from tqdm import tqdm
 
-from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
 from kmax_deeplab.d2.config import validate
 from kmax_deeplab.d2.labelled_files import UnreadableImageError
 from kmax_deeplab.d2.prediction import PredictedImage, Predictor, name_images
@@ -47,11 +47,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def read_config(args: argparse.Namespace) -> tuple[CfgNode, Categories]:
     """Returns the config, fit for panoptic prediction on this machine, and its classes."""
     cfg = load_config(args.config_file, args.opts)
+    cfg.MODEL.WEIGHTS = args.weights or cfg.MODEL.WEIGHTS
     adapt_to_machine(cfg)
     validate(cfg)
     try:
         given = read_categories(args.categories) if args.categories else None
-        categories = prepare_prediction(cfg, given)
+        classes = classes_of_weights(cfg, train=False)
+        categories = prepare_prediction(cfg, given, classes)
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"{error}\n--categories JSON names the classes of the model.") from error
     test = cfg.MODEL.KMAX_DEEPLAB.TEST
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     named = name_images(args.images)
     cfg, categories = read_config(args)
     model = Trainer.build_model(cfg)
-    KMaXCheckpointer(model).load_complete(args.weights or cfg.MODEL.WEIGHTS)
+    KMaXCheckpointer(model).load_complete(cfg.MODEL.WEIGHTS)
     predict, entries, damaged = Predictor(cfg, model), [], 0
     progress = tqdm(named.items(), unit="image")
     for name, path in progress:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
-from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
 from kmax_deeplab.d2.config import validate
 from kmax_deeplab.d2.preparation import prepare_datasets
 from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
@@ -47,13 +47,14 @@ def read_config(args: argparse.Namespace) -> CfgNode:
     cfg = load_config(args.config_file, args.opts)
     adapt_to_machine(cfg)
     validate(cfg)
-    for decision in prepare_datasets(cfg, train=False):
+    cfg.MODEL.WEIGHTS = args.weights or cfg.MODEL.WEIGHTS
+    classes = classes_of_weights(cfg, train=False)
+    for decision in prepare_datasets(cfg, train=False, classes=classes):
         print(decision)
     datasets = (args.dataset,) if args.dataset else cfg.DATASETS.TEST
     if len(datasets) != 1 or datasets[0] not in cfg.DATASETS.TEST:
         raise ValueError(f"name one of DATASETS.TEST {list(cfg.DATASETS.TEST)} with --dataset")
     cfg.DATASETS.TEST = datasets
-    cfg.MODEL.WEIGHTS = args.weights or cfg.MODEL.WEIGHTS
     return cfg
 
 

@@ -5,6 +5,7 @@ torch files are read with `weights_only`, pickles by `ArrayUnpickler`.
 """
 
 import argparse
+import json
 import os
 import pickle
 import re
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kmax_deeplab.checkpoint.pickles import ArrayUnpickler, UnsafePickleError
+from kmax_deeplab.whole_files import whole_file
 
 State = dict[str, Tensor]
 
@@ -32,6 +34,8 @@ DAMAGE = (
     *(SafetensorError, pickle.UnpicklingError),
 )
 """What readers raise when bytes are missing or wrong."""
+EXTRAS = ("categories",)
+"""What this project keeps beside the state dict whatever the format: plain values."""
 WRAPPERS = ("model", "state_dict")
 """Keys under which training codes keep the state dict; a file may also be one itself."""
 TORCH_EXTRAS = [
@@ -60,12 +64,28 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     try:
         content = reader(path)
     except DAMAGE as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path} is damaged or truncated ({type(error).__name__}: {reason}): "
-            "copy or download it again"
-        ) from error
+        raise _damage(path, error) from error
     return _with_state_dict(content, path)
+
+
+def read_extras(path: str | os.PathLike) -> dict:
+    """Reads what a checkpoint of this project holds beside the state dict; as `read_checkpoint`."""
+    path = Path(path)
+    with path.open("rb") as file:
+        is_zip = file.read(len(ZIP)) == ZIP
+    try:
+        content = _read_torch(path, mmap=True) if is_zip else read_checkpoint(path)
+    except DAMAGE as error:
+        raise _damage(path, error) from error
+    return {k: v for k, v in content.items() if k not in WRAPPERS} if is_zip else content
+
+
+def _damage(path: Path, error: Exception) -> ValueError:
+    reason = str(error).partition("\n")[0]
+    return ValueError(
+        f"{path} is damaged or truncated ({type(error).__name__}: {reason}): "
+        "copy or download it again"
+    )
 
 
 def _reader(path: Path) -> Callable[[Path], object]:
@@ -75,16 +95,23 @@ def _reader(path: Path) -> Callable[[Path], object]:
         return _read_torch
     header_size = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and header_size < MAX_SAFETENSORS_HEADER:
-        return load_file
+        return _read_safetensors
     if start.startswith(PICKLE):
         return _read_pickle
     raise ValueError(f"{path} is neither a torch, nor a safetensors, nor a pickle file, or is torn")
 
 
-def _read_torch(path: Path) -> object:
+def _read_safetensors(path: Path) -> dict:
+    with safe_open(path, "pt") as file:
+        notes = file.metadata() or {}
+    extras = {key: json.loads(notes[key]) for key in EXTRAS if key in notes}
+    return {**extras, "model": load_file(path)}
+
+
+def _read_torch(path: Path, *, mmap: bool = False) -> object:
     try:
         with torch.serialization.safe_globals(TORCH_EXTRAS):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
@@ -122,36 +149,43 @@ def _with_state_dict(content: object, path: Path) -> dict:
     return {**others, "model": {name: torch.as_tensor(value) for name, value in state.items()}}
 
 
-def write_checkpoint(path: str | os.PathLike, state: State) -> None:
+def write_checkpoint(path: str | os.PathLike, state: State, extras: Mapping | None = None) -> None:
     """Writes a state dict as the suffix says: .pth, .safetensors, or .pkl of numpy arrays.
 
     The .pth holds {"model": state}, as the released code reads it.
 
+    Args:
+        path: of the file.
+        state: {name: tensor}.
+        extras: plain values to keep beside the state dict, of which those named in EXTRAS survive
+            in every format.
+
     Raises:
         ValueError: another suffix, or a dtype that the format does not have.
     """
-    path = Path(path)
+    path, extras = Path(path), {k: v for k, v in (extras or {}).items() if k in EXTRAS}
     if path.suffix not in WRITERS:
         raise ValueError(f"{path}: write to one of {', '.join(WRITERS)}")
-    partial = path.with_name(path.name + ".partial")
-    WRITERS[path.suffix]({name: v.detach().contiguous() for name, v in state.items()}, partial)
-    partial.replace(path)
+    state = {name: v.detach().contiguous() for name, v in state.items()}
+    with whole_file(path) as partial:
+        WRITERS[path.suffix](state, extras, partial)
 
 
-def _write_torch(state: State, path: Path) -> None:
-    torch.save({"model": state}, path)
+def _write_torch(state: State, extras: Mapping, path: Path) -> None:
+    torch.save({"model": state, **extras}, path)
 
 
-def _write_safetensors(state: State, path: Path) -> None:
-    save_file({name: value.clone() for name, value in state.items()}, path, {"format": "pt"})
+def _write_safetensors(state: State, extras: Mapping, path: Path) -> None:
+    notes = {"format": "pt", **{key: json.dumps(value) for key, value in extras.items()}}
+    save_file({name: value.clone() for name, value in state.items()}, path, notes)
 
 
-def _write_pickle(state: State, path: Path) -> None:
+def _write_pickle(state: State, extras: Mapping, path: Path) -> None:
     if any(value.dtype == torch.bfloat16 for value in state.values()):
         raise ValueError("numpy has no bfloat16: write .pth or .safetensors, or use float16")
     arrays = {name: value.numpy() for name, value in state.items()}
     with path.open("wb") as file:
-        pickle.dump({"model": arrays, "__author__": "kmax_deeplab"}, file)
+        pickle.dump({"model": arrays, **extras, "__author__": "kmax_deeplab"}, file)
 
 
 WRITERS = {".pth": _write_torch, ".safetensors": _write_safetensors, ".pkl": _write_pickle}

@@ -8,8 +8,9 @@ T = TypeVar("T")
 
 KEY = "MODEL.KMAX_DEEPLAB.REINITIALIZE"
 SEMANTIC = r"\.auxiliary_semantic_predictor\."
+CLASSES = "classes"
 PARTS = {
-    "classes": rf"\.transformer_class_head\.|{SEMANTIC}(final_conv|2)\.",
+    CLASSES: rf"\.transformer_class_head\.|{SEMANTIC}(final_conv|2)\.",
     "queries": r"\.cluster_centers\.",
     "semantic": rf"{SEMANTIC}(?!final_conv\.|2\.)",
 }

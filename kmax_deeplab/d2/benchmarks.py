@@ -99,34 +99,20 @@ def _register(
         image_root=places["images"],
         panoptic_json=places["json"],
         panoptic_root=places["pngs"],
+        published=True,
         **truth,
     )
     metadata.describe(categories)
     MetadataCatalog[name] = metadata
-    DatasetCatalog.register(name, partial(_load, name, places, categories, load))
+    DatasetCatalog.register(name, partial(load, name, **places, published=categories))
 
 
-def _load(
-    name: str, places: Mapping[str, str], categories: Categories, load: Callable[..., list[dict]]
+def load_cityscapes(
+    name: str, images: str, json: str, pngs: str, published: Categories | None = None
 ) -> list[dict]:
-    """Reads the records of a benchmark and holds its categories against the published ones.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_panoptic`, or for other categories.
-    """
-    records = load(name, **places)
-    found = MetadataCatalog.get(name).categories
-    if (found.ids, found.is_thing) != (categories.ids, categories.is_thing):
-        raise ValueError(
-            f"{places['json']}: lists other categories than the published ones, or in another "
-            "order: prepare it again (datasets/README.md), or name it in DATASETS.PANOPTIC"
-        )
-    return records
-
-
-def load_cityscapes(name: str, images: str, json: str, pngs: str) -> list[dict]:
     """Reads the records of Cityscapes, whose JSON leaves out the folders of the cities."""
-    return [_with_city(record, images) for record in load_panoptic(name, images, json, pngs)]
+    records = load_panoptic(name, images, json, pngs, published)
+    return [_with_city(record, images) for record in records]
 
 
 def _with_city(record: dict, images: str) -> dict:

@@ -5,13 +5,18 @@ import os
 from collections.abc import Sequence
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
+from fvcore.common.checkpoint import Checkpointer
 from iopath.common.file_io import PathHandler
 from torch import nn
 
+from kmax_deeplab.checkpoint.classes import KEY, read_classes
 from kmax_deeplab.checkpoint.files import read_checkpoint
 from kmax_deeplab.checkpoint.loading import load_weights
+from kmax_deeplab.checkpoint.parts import CLASSES
 from kmax_deeplab.checkpoint.timm_hub import find_timm_weights
+from kmax_deeplab.data.categories import Categories
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +39,21 @@ class TimmHandler(PathHandler):
 
 
 PathManager.register_handler(TimmHandler())
+
+
+def classes_of_weights(cfg: CfgNode, *, resume: bool = False, train: bool) -> Categories | None:
+    """Returns the classes of the weights that a run begins with, if they say so.
+
+    Args:
+        cfg: names the weights and the folder of the run.
+        resume: whether the last checkpoint of the folder is used, if there is one.
+        train: whether the weights may be re-initialised; then those of other classes do.
+    """
+    path = Checkpointer(nn.Identity(), cfg.OUTPUT_DIR).get_checkpoint_file() if resume else ""
+    if not path and train and CLASSES in cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE:
+        return None
+    path = path or cfg.MODEL.WEIGHTS
+    return read_classes(path) if path and "://" not in path and os.path.isfile(path) else None
 
 
 class KMaXCheckpointer(DetectionCheckpointer):
@@ -111,8 +131,13 @@ class KMaXCheckpointer(DetectionCheckpointer):
         logger.info(summary)
 
     def save(self, name: str, **kwargs: object) -> None:
-        """Writes `name`.pth; a run killed meanwhile keeps its previous checkpoint."""
-        super().save(name + PARTIAL, **kwargs)
+        """Writes `name`.pth; a run killed meanwhile keeps its previous checkpoint.
+
+        Beside the weights lie the model's classes, if it knows them.
+        """
+        categories = getattr(self.model, "categories", None)
+        classes = {} if categories is None else {KEY: categories.to_json()}
+        super().save(name + PARTIAL, **classes, **kwargs)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Gives the finished file its name and points `last_checkpoint` to it."""

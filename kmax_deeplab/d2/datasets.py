@@ -14,12 +14,16 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.categories import Categories, align
 from kmax_deeplab.data.panoptic_json import read_panoptic
 
 logger = logging.getLogger(__name__)
 
 ENTRY_KEYS = ("name", "images", "json", "pngs")
+OTHER_THAN_PUBLISHED = (
+    "lists other categories than the published ones, or in another order: prepare it again "
+    "(datasets/README.md), or name it in DATASETS.PANOPTIC"
+)
 REMEDY = "create it (datasets/README.md) or correct the dataset's entry in DATASETS.PANOPTIC"
 
 
@@ -38,6 +42,10 @@ class PanopticMetadata(Metadata):
         content = read_panoptic_json(self.panoptic_json, self.name)
         self.describe(Categories.from_json(content["categories"]))
         return self.__dict__[key]
+
+    def is_described(self) -> bool:
+        """Returns whether the categories have been read or given."""
+        return "categories" in self.__dict__
 
     def describe(self, categories: Categories) -> None:
         """Stores the categories, and Detectron2's view of them.
@@ -107,6 +115,35 @@ def register_from_config(cfg: CfgNode) -> None:
         register_panoptic(**entry)
 
 
+def align_dataset(name: str, classes: Categories, *, whole: bool = False) -> None:
+    """Makes a registered dataset number its categories as a model numbers its classes.
+
+    Args:
+        name: of the dataset.
+        classes: of the model.
+        whole: see `align`.
+
+    Raises:
+        ValueError: the dataset has other categories (see `align`), or it is a benchmark,
+            whose order is fixed, and has another order.
+    """
+    own, metadata = categories_of(name), MetadataCatalog.get(name)
+    if own is None:
+        return
+    try:
+        aligned = align(own, classes, whole=whole)
+    except ValueError as error:
+        raise ValueError(f"dataset {name!r} does not fit the model's classes: {error}") from error
+    if isinstance(metadata, PanopticMetadata) and not metadata.get("published"):
+        metadata.describe(aligned)
+    elif aligned.ids != own.ids:
+        raise ValueError(
+            f"dataset {name!r} numbers its classes otherwise than the model, beginning with "
+            f"{list(own.names[:5])}, the model with {list(classes.names[:5])}; list it in "
+            "DATASETS.PANOPTIC under another name to have them mapped"
+        )
+
+
 def categories_of(name: str) -> Categories | None:
     """Returns the categories of a registered dataset, of Detectron2's own panoptic ones too.
 
@@ -135,6 +172,14 @@ def categories_of(name: str) -> Categories | None:
     return Categories.from_json(listed)
 
 
+def known_categories(name: str) -> Categories | None:
+    """Returns the categories of a registered dataset if no file needs to be read for them."""
+    metadata = MetadataCatalog.get(name)
+    if isinstance(metadata, PanopticMetadata) and not metadata.is_described():
+        return None
+    return categories_of(name)
+
+
 def read_panoptic_json(path: str, name: str) -> dict:
     """Reads a COCO-panoptic JSON.
 
@@ -147,8 +192,15 @@ def read_panoptic_json(path: str, name: str) -> dict:
     return read_panoptic(path)
 
 
-def load_panoptic(name: str, images: str, json: str, pngs: str) -> list[dict]:
+def load_panoptic(
+    name: str, images: str, json: str, pngs: str, published: Categories | None = None
+) -> list[dict]:
     """Reads the records of a dataset in the form of Detectron2's panoptic datasets.
+
+    Args:
+        name: of the dataset.
+        images, json, pngs: see `register_panoptic`.
+        published: the categories that a benchmark must have, in their order.
 
     Returns:
         One record per annotated image: "file_name", "pan_seg_file_name", "image_id", "height" and
@@ -165,8 +217,12 @@ def load_panoptic(name: str, images: str, json: str, pngs: str) -> list[dict]:
             )
     content = read_panoptic_json(json, name)
     try:
-        categories = Categories.from_json(content["categories"])
-        MetadataCatalog.get(name).describe(categories)
+        metadata, listed = MetadataCatalog.get(name), Categories.from_json(content["categories"])
+        if published and (listed.ids, listed.is_thing) != (published.ids, published.is_thing):
+            raise ValueError(OTHER_THAN_PUBLISHED)
+        if not metadata.is_described():  # or somebody aligned them with a model's classes
+            metadata.describe(listed)
+        categories = metadata.categories
         return [
             {
                 **{key: image[key] for key in ("height", "width") if key in image},

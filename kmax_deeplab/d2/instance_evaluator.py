@@ -21,6 +21,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
+from kmax_deeplab.data.categories import NOT_LISTED
 from kmax_deeplab.data.derived_truth import encode_mask, instance_annotations
 from kmax_deeplab.data.labelled_image import read_true_ids
 from kmax_deeplab.whole_files import write_json
@@ -109,7 +110,7 @@ class InstanceEvaluator(DatasetEvaluator):
                 "segmentation": encode_mask(mask.numpy()),
             }
             for index, score, mask in found
-            if self._categories.is_thing[index]
+            if self._categories.is_thing[index] and self._categories.ids[index] > NOT_LISTED
         ]
 
     def _derive(self, image_id: int | str) -> list[dict]:
@@ -129,11 +130,14 @@ class InstanceEvaluator(DatasetEvaluator):
                 return COCO(self._json)
             truth = COCO()
             known = self._categories
-            rows = zip(known.ids, known.names, known.is_thing, strict=True)
             truth.dataset = {
                 "images": images,
                 "annotations": [{**a, "id": i} for i, a in enumerate(annotations, start=1)],
-                "categories": [{"id": i, "name": name} for i, name, is_thing in rows if is_thing],
+                "categories": [
+                    {"id": i, "name": name}
+                    for i, name, is_thing in known.rows()
+                    if is_thing and i > NOT_LISTED
+                ],
             }
             truth.createIndex()
             return truth

@@ -10,6 +10,8 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_se
 from detectron2.structures import BitMasks, Instances
 from torch import Tensor, nn
 
+from kmax_deeplab.d2.datasets import known_categories
+from kmax_deeplab.data.categories import Categories
 from kmax_deeplab.losses.criterion import LossSettings, compute_losses
 from kmax_deeplab.modeling.recomputation import set_recompute
 from kmax_deeplab.postprocessing import Geometry, InstanceMasks, PostprocessedImage, postprocess
@@ -29,6 +31,7 @@ class kMaXDeepLab(nn.Module):
         pixel_mean: of the three channels, in [0, 255].
         pixel_std: of the three channels.
         channels_last: whether convolutions run in channels-last memory format.
+        categories: the classes in the order of the outputs, to be kept in checkpoints.
     """
 
     @configurable
@@ -43,8 +46,10 @@ class kMaXDeepLab(nn.Module):
         pixel_mean: list[float],
         pixel_std: list[float],
         channels_last: bool = False,
+        categories: Categories | None = None,
     ):
         super().__init__()
+        self.categories = categories
         self.backbone = backbone
         self.sem_seg_head = head
         self.criterion = criterion
@@ -72,6 +77,7 @@ class kMaXDeepLab(nn.Module):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "channels_last": cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT,
+            "categories": classes_of(cfg),
         }
 
     @property
@@ -232,6 +238,16 @@ def class_count(cfg) -> int:
             "kmax_deeplab.d2.preparation.prepare_datasets(cfg) before the model is built"
         )
     return cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+
+
+def classes_of(cfg) -> Categories | None:
+    """Returns the model's classes as its training datasets, else its test datasets, list them.
+
+    Returns:
+        None if no dataset says what they are called.
+    """
+    found = (known_categories(name) for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
+    return next((c for c in found if c is not None and len(c) == class_count(cfg)), None)
 
 
 def things_of(cfg) -> Tensor:

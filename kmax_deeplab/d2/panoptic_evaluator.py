@@ -19,7 +19,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from kmax_deeplab.d2.datasets import read_panoptic_json
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.categories import NOT_LISTED
 from kmax_deeplab.data.labelled_image import read_true_ids
 from kmax_deeplab.data.panoptic_format import png_folder, write_ids, write_predictions_json
 from kmax_deeplab.metrics.panoptic_quality import (
@@ -95,7 +95,8 @@ class PanopticEvaluator(DatasetEvaluator):
         for given, output in zip(inputs, outputs, strict=True):
             truth = self._truth_of(given["image_id"])
             ids, segments = output["panoptic_seg"]
-            ids, converted = ids.cpu().numpy(), self._to_dataset(segments)
+            ids, segments = self._without_unlisted(ids.cpu().numpy(), segments)
+            converted = self._to_dataset(segments)
             png = Path(self._metadata.panoptic_root, truth["file_name"])
             true_ids, missing = read_true_ids(png, truth["segments_info"])
             self._without_pixels += [(truth["file_name"], i) for i in missing]
@@ -161,6 +162,16 @@ class PanopticEvaluator(DatasetEvaluator):
             )
         return self._truth[image_id]
 
+    def _without_unlisted(
+        self, ids: np.ndarray, segments: list[dict]
+    ) -> tuple[np.ndarray, list[dict]]:
+        """Makes segments void whose class the dataset does not list (see `align`)."""
+        unlisted = [s["id"] for s in segments if self._dataset_ids[s["category_id"]] <= NOT_LISTED]
+        if not unlisted:
+            return ids, segments
+        kept = [segment for segment in segments if segment["id"] not in unlisted]
+        return np.where(np.isin(ids, unlisted), 0, ids), kept
+
     def _to_dataset(self, segments: list[dict]) -> list[dict]:
         return [
             {"id": segment["id"], "category_id": self._dataset_ids[segment["category_id"]]}
@@ -172,9 +183,7 @@ class PanopticEvaluator(DatasetEvaluator):
         from kmax_deeplab.visualize.overlays import draw_panoptic
 
         self._pictures_left -= 1
-        by_id = {category["id"]: category for category in self._categories}
-        ordered = [by_id[i] for _, i in sorted(self._dataset_ids.items())]
-        picture = draw_panoptic(image.cpu().numpy(), ids, segments, Categories.from_json(ordered))
+        picture = draw_panoptic(image.cpu().numpy(), ids, segments, self._metadata.categories)
         write_png(self._output / "pictures" / file_name, picture)
 
     def _check_complete(self, predicted: set) -> None:

@@ -15,11 +15,12 @@ from detectron2.data import MetadataCatalog
 from kmax_deeplab.d2.dataset_sources import panoptic_source
 from kmax_deeplab.d2.datasets import (
     PanopticMetadata,
+    align_dataset,
     categories_of,
     read_panoptic_json,
     register_from_config,
 )
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.categories import NOT_LISTED, Categories, align
 from kmax_deeplab.data.dataset_check import UNUSABLE, check_places
 from kmax_deeplab.data.findings import KINDS, Finding
 from kmax_deeplab.data.panoptic_check import Pair, check_content, check_files, pair_files
@@ -35,18 +36,26 @@ TRAIN_ENDING = "train"
 TOLERATED = frozenset({"unannotated-image", "missing-iscrowd", "stuff-in-pieces"})
 """What training copes with: such images are left out, such segments count as no crowds or as one.
 """
+OTHER_CLASSES = (
+    "The weights name the classes that they were trained for. To train them for others, begin the "
+    "parts that name classes anew: MODEL.KMAX_DEEPLAB.REINITIALIZE \"['classes']\"; a run to "
+    "resume keeps its classes."
+)
 MOST_FILES = 2000
 """Images of a dataset whose files are looked for before a run."""
 MOST_NAMED = 10
 """Findings that an error lists."""
 
 
-def prepare_datasets(cfg: CfgNode, *, train: bool = True) -> list[str]:
+def prepare_datasets(
+    cfg: CfgNode, *, train: bool = True, classes: Categories | None = None
+) -> list[str]:
     """Registers the datasets of a config, checks what is cheap to check and fills in the config.
 
     Args:
         cfg: not frozen; DATASETS and MODEL.SEM_SEG_HEAD.NUM_CLASSES may change.
         train: whether DATASETS.TRAIN is needed too; an evaluation needs none of its files.
+        classes: of the weights in use, if they say so; otherwise the first dataset's.
 
     Returns:
         A sentence for each decision, to be logged.
@@ -57,28 +66,35 @@ def prepare_datasets(cfg: CfgNode, *, train: bool = True) -> list[str]:
     """
     register_from_config(cfg)
     decisions = choose_datasets(cfg)
-    names = tuple(dict.fromkeys((*(cfg.DATASETS.TRAIN if train else ()), *cfg.DATASETS.TEST)))
+    training = cfg.DATASETS.TRAIN if train else ()
+    names = tuple(dict.fromkeys((*training, *cfg.DATASETS.TEST)))
     for name in names:
         decisions += examine(name)
-    decisions += derive_num_classes(cfg, names)
-    check_num_classes(cfg, names)
+    decisions += derive_num_classes(cfg, names, classes)
+    decisions += agree_on_classes(cfg, names, classes, training)
     return decisions
 
 
-def prepare_prediction(cfg: CfgNode, given: Categories | None = None) -> Categories:
+def prepare_prediction(
+    cfg: CfgNode, given: Categories | None = None, classes: Categories | None = None
+) -> Categories:
     """Finds the classes that a config predicts, without looking for its images.
 
     Args:
         cfg: not frozen; DATASETS and MODEL.SEM_SEG_HEAD.NUM_CLASSES may change.
         given: the classes, if the config's datasets are not to be asked.
+        classes: of the weights in use, if they say so; `given` may then give other ids.
 
     Raises:
         FileNotFoundError: the JSON that lists the categories is missing.
-        ValueError: the datasets list none, or another number than the config.
+        ValueError: the datasets list none, or another number than the config, or others are given
+            than those of the weights.
     """
-    if given:
+    if given and classes:
+        given = align(given, classes, whole=True)
+    if given or classes:
         metadata = PanopticMetadata(name=GIVEN)
-        metadata.describe(given)
+        metadata.describe(given or classes)
         MetadataCatalog.pop(GIVEN, None)
         MetadataCatalog[GIVEN] = metadata
         cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), (GIVEN,)
@@ -91,7 +107,7 @@ def prepare_prediction(cfg: CfgNode, given: Categories | None = None) -> Categor
     if categories is None:
         raise ValueError(f"none of the datasets {list(names)} of the config lists categories")
     derive_num_classes(cfg, [name])
-    check_num_classes(cfg, [name])
+    agree_on_classes(cfg, [name])
     return categories
 
 
@@ -178,64 +194,93 @@ def describe_faults(name: str, found: Sequence[Finding]) -> str:
     )
 
 
-def derive_num_classes(cfg: CfgNode, names: Sequence[str]) -> list[str]:
-    """Sets MODEL.SEM_SEG_HEAD.NUM_CLASSES, where it is 0, to the datasets' number of categories.
+def derive_num_classes(
+    cfg: CfgNode, names: Sequence[str], classes: Categories | None = None
+) -> list[str]:
+    """Sets MODEL.SEM_SEG_HEAD.NUM_CLASSES, where it is 0, to the number of classes.
+
+    Args:
+        cfg: not frozen.
+        names: registered datasets.
+        classes: of the weights in use; None: those of the first dataset that lists some.
 
     Returns:
         A sentence, if the number was derived.
 
     Raises:
-        ValueError: no dataset says how many there are.
+        ValueError: nobody says how many there are.
     """
     if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES != DERIVED:
         return []
-    for name in names:
-        if categories := categories_of(name):
-            cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = len(categories)
-            return [f"MODEL.SEM_SEG_HEAD.NUM_CLASSES becomes {len(categories)}, as in {name!r}."]
-    raise ValueError(
-        f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {DERIVED}, as many as the datasets have, but none of "
-        f"the datasets {list(names)} lists categories: name yours in DATASETS.PANOPTIC or give "
-        "the number"
-    )
+    origin, found = first_classes(names, classes)
+    if found is None:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {DERIVED}, as many as the datasets have, but none "
+            f"of the datasets {list(names)} lists categories: name yours in DATASETS.PANOPTIC or "
+            "give the number"
+        )
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = len(found)
+    return [f"MODEL.SEM_SEG_HEAD.NUM_CLASSES becomes {len(found)}, as in {origin}."]
 
 
-def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
-    """Compares MODEL.SEM_SEG_HEAD.NUM_CLASSES with the categories of the datasets in use.
+def first_classes(
+    names: Sequence[str], classes: Categories | None
+) -> tuple[str, Categories | None]:
+    """Returns whose classes a model has, and which: the weights', or the first dataset's."""
+    if classes:
+        return "the weights", classes
+    found = ((f"dataset {name!r}", categories_of(name)) for name in names)
+    return next((pair for pair in found if pair[1]), ("", None))
+
+
+def agree_on_classes(
+    cfg: CfgNode,
+    names: Sequence[str],
+    classes: Categories | None = None,
+    training: Sequence[str] = (),
+) -> list[str]:
+    """Makes all datasets in use number their categories as the model numbers its classes.
 
     Args:
         cfg: the config.
         names: registered datasets; those without categories are not looked at.
+        classes: of the weights in use; None: the first dataset that lists categories decides.
+        training: those that must list all classes of the weights.
+
+    Returns:
+        A sentence for each dataset that had another order or lacks classes.
 
     Raises:
-        ValueError: the numbers differ, or two datasets have different categories.
+        ValueError: a dataset has other categories, or the number of classes is another one.
     """
-    found = {name: categories_of(name) for name in names}
-    described = {name: categories for name, categories in found.items() if categories}
-    configured = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-    for name, categories in described.items():
-        if len(categories) != configured:
-            raise ValueError(
-                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {configured}, but dataset {name!r} has "
-                f"{len(categories)} categories: set it to {len(categories)}, or to {DERIVED} for "
-                "as many as the datasets have"
-            )
-    first, *others = described.items() or [(None, None)]
-    for other in others:
-        compare_categories(*first, *other)
+    origin, reference = first_classes(names, classes)
+    if reference is None:
+        return []
+    if len(reference) != (configured := cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES):
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {configured}, but {origin} has {len(reference)} "
+            f"categories: set it to {len(reference)}, or to {DERIVED} for as many as there are"
+        )
+    return [
+        sentence
+        for name in names
+        for sentence in _align(name, reference, whole=bool(classes) and name in training)
+    ]
 
 
-def compare_categories(name: str, categories: Categories, other: str, others: Categories) -> None:
-    """Compares ids, names and kinds of two datasets' categories, class by class.
-
-    Raises:
-        ValueError: they differ; the message shows the first difference.
-    """
-    rows = [zip(c.ids, c.names, c.is_thing, strict=True) for c in (categories, others)]
-    for index, (mine, theirs) in enumerate(zip(*rows, strict=True)):
-        if mine != theirs:
-            raise ValueError(
-                f"datasets {name!r} and {other!r} list different categories, or in another order: "
-                f"class {index} is (id, name, thing) {mine} in the first, {theirs} in the second; "
-                "datasets that are used together need the same list of categories in their JSONs"
-            )
+def _align(name: str, reference: Categories, *, whole: bool) -> list[str]:
+    before = categories_of(name)
+    if before is None:
+        return []
+    try:
+        align_dataset(name, reference, whole=whole)
+    except ValueError as error:
+        if not whole:
+            raise
+        raise ValueError(f"{error}\n{OTHER_CLASSES}") from error
+    lacking = [n for i, n, _ in categories_of(name).rows() if i <= NOT_LISTED]
+    if lacking:
+        return [f"dataset {name!r} lacks the classes {lacking}: they are left out there."]
+    if before.names != reference.names:
+        return [f"dataset {name!r} lists its categories in another order: mapped by name."]
+    return []

@@ -13,6 +13,7 @@ from detectron2.data.catalog import Metadata
 from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 
+from kmax_deeplab.data.categories import NOT_LISTED
 from kmax_deeplab.data.derived_truth import semantic_map
 from kmax_deeplab.data.labelled_image import read_true_ids
 
@@ -36,10 +37,24 @@ class SemanticEvaluator(SemSegEvaluator):
         self._writes = output_dir is not None
         self._records = {record["file_name"]: record for record in records}
         self._classes = {index: index for index in range(len(metadata.categories))}
+        self._unlisted = [i for i, c in enumerate(metadata.categories.ids) if c <= NOT_LISTED]
         files = semantic_files(dataset_name, metadata, records)
         view = _register_view(metadata, files or {name: name for name in self._records})
         load = self._derive if files is None else self._read
         super().__init__(view, output_dir=output_dir, sem_seg_loading_fn=load)
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Compares images; classes that the dataset does not list are never the answer.
+
+        Args:
+            inputs: each with "file_name".
+            outputs: each with "sem_seg", (K, H, W) scores.
+        """
+        if self._unlisted:
+            outputs = [{"sem_seg": output["sem_seg"].clone()} for output in outputs]
+            for output in outputs:
+                output["sem_seg"][self._unlisted] = float("-inf")
+        super().process(inputs, outputs)
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
         """Encodes a map of classes for the predictions' file, if one is wanted."""

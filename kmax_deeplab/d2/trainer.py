@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
 from kmax_deeplab.d2.config import validate
 from kmax_deeplab.d2.data_stream import TrainingStream, build_stream_loader, derive_seed
 from kmax_deeplab.d2.evaluation import (
@@ -61,7 +61,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
     changes = adapt_to_machine(cfg)
     validate(cfg)
     # Before the config is written; an evaluation needs none of the training files.
-    changes += prepare_datasets(cfg, train=not args.eval_only)
+    classes = classes_of_weights(cfg, resume=args.resume, train=not args.eval_only)
+    changes += prepare_datasets(cfg, train=not args.eval_only, classes=classes)
     cfg.freeze()
     setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="kmax_deeplab", abbrev_name="kmax")
     default_setup(cfg, args)

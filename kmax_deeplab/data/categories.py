@@ -8,8 +8,8 @@ indices 0..K-1 of the network.
 import colorsys
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from kmax_deeplab.data.panoptic_json import ENCODING, is_flag, is_whole, read_js
 
 FLAGS = {"0": False, "1": True, "false": False, "true": True}
 """How a table may say whether a class is a thing."""
+NOT_LISTED = -1
+"""Ids from here downwards are those of classes that a dataset does not list."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ class Categories:
         for category in categories:
             if missing := {"id", "name", "isthing"} - category.keys():
                 raise ValueError(f"category {dict(category)} lacks {sorted(missing)}")
-            if not is_whole(category["id"]) or not isinstance(category["name"], str):
-                raise ValueError(
-                    f"category {dict(category)}: the id must be a whole number, the name a text"
-                )
+            if not is_whole(category["id"]) or category["id"] < 0:
+                raise ValueError(f"category {dict(category)}: the id must be a whole number from 0")
+            if not isinstance(category["name"], str):
+                raise ValueError(f"category {dict(category)}: the name must be a text")
             if not is_flag(category["isthing"]):
                 raise ValueError(
                     f"category {category['id']} ({category['name']!r}) has isthing "
@@ -75,6 +77,10 @@ class Categories:
             for i, name, is_thing, color in rows
         ]
 
+    def rows(self) -> Iterator[tuple[int, str, bool]]:
+        """Yields id, name and whether it is a thing, class by class."""
+        return zip(self.ids, self.names, self.is_thing, strict=True)
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -82,6 +88,58 @@ class Categories:
     def contiguous(self) -> dict[int, int]:
         """Class index of each category id."""
         return {category_id: index for index, category_id in enumerate(self.ids)}
+
+
+def align(dataset: Categories, model: Categories, *, whole: bool = False) -> Categories:
+    """Puts the categories of a dataset into the order of a model's classes.
+
+    A category is the class of its name. Ids are the dataset's own and may be others than those that
+    the model was trained with. A class that the dataset does not list gets an id below 0, which no
+    segment has: it is neither trained nor evaluated on that dataset.
+
+    Args:
+        dataset: as its JSON lists them, in any order.
+        model: the classes in the order of the model's outputs.
+        whole: whether the dataset must list every class.
+
+    Returns:
+        As many categories as the model has classes.
+
+    Raises:
+        ValueError: the dataset has categories that the model does not know, by other names or as
+            the other of thing and stuff; or names occur twice; or, if asked for, lacks some.
+    """
+    for categories in (dataset, model):
+        if twice := sorted(n for n, count in Counter(categories.names).items() if count > 1):
+            raise ValueError(f"the names {twice} occur more than once: they tell classes apart")
+    _refuse_strangers(dataset, model)
+    here = {name: (i, thing) for i, name, thing in dataset.rows()}
+    ids = []
+    for index, (_, name, is_thing) in enumerate(model.rows()):
+        category_id, is_thing_here = here.get(name, (NOT_LISTED - index, is_thing))
+        if is_thing_here != is_thing:
+            kind = ("stuff", "a thing")
+            raise ValueError(
+                f"{name!r} is {kind[is_thing_here]} here, and {kind[is_thing]} to the model"
+            )
+        ids.append(category_id)
+    if whole and (lacking := [name for name in model.names if name not in here]):
+        raise ValueError(f"it lacks the model's classes {lacking[:10]}")
+    return replace(model, ids=tuple(ids))
+
+
+def _refuse_strangers(dataset: Categories, model: Categories) -> None:
+    known = {i: name for i, name, _ in model.rows()}
+    strangers = [(i, name) for i, name, _ in dataset.rows() if name not in model.names]
+    if strangers:
+        listed = ", ".join(
+            f"{name!r} (id {i}{f', there {known[i]!r}' if i in known else ''})"
+            for i, name in strangers[:5]
+        )
+        more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
+        raise ValueError(
+            f"the model has no class {listed}{more}; its classes are {list(model.names[:20])}"
+        )
 
 
 def read_categories(path: str | Path) -> Categories:
@@ -120,10 +178,14 @@ def _read_table(path: Path) -> list[dict]:
         rows = csv.DictReader(f, delimiter="\t")
         if missing := {"id", "name", "isthing"} - set(rows.fieldnames or ()):
             raise ValueError(f"lacks the columns {sorted(missing)}; tabs part the columns")
-        return [_read_row(row) for row in rows]
+        return [_read_row(row, number) for number, row in enumerate(rows, start=2)]
 
 
-def _read_row(row: Mapping[str, str]) -> dict:
+def _read_row(row: Mapping[str, str], number: int) -> dict:
+    if missing := [name for name in ("id", "name", "isthing") if not row[name]]:
+        raise ValueError(f"row {number}: lacks {missing}; tabs part the columns")
+    if not row["id"].strip().isdecimal():
+        raise ValueError(f"row {number}: the id {row['id']!r} is no whole number")
     flag = str(row["isthing"]).strip().lower()
     if flag not in FLAGS:
         raise ValueError(f"class {row['name']!r} has isthing {row['isthing']!r}; use 1 or 0")

@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data import transforms as T
 
 from kmax_deeplab.d2.datasets import register_from_config, register_panoptic
-from kmax_deeplab.d2.preparation import check_num_classes
+from kmax_deeplab.d2.preparation import agree_on_classes
 
 
 def config(entries, num_classes=2):
@@ -88,19 +88,23 @@ def test_an_entry_with_other_keys_is_refused(entry):
 def test_num_classes_that_contradict_the_data_are_refused(tiny_dataset):
     entry = tiny_dataset().entry
     register_panoptic(**entry)
-    check_num_classes(config([]), [entry["name"]])
+    assert agree_on_classes(config([]), [entry["name"]]) == []
     with pytest.raises(ValueError, match=r"NUM_CLASSES is 133, but .* has 2 categories"):
-        check_num_classes(config([], num_classes=133), [entry["name"]])
+        agree_on_classes(config([], num_classes=133), [entry["name"]])
 
 
-def test_datasets_that_number_categories_differently_are_refused(tiny_dataset):
+def test_datasets_that_list_categories_in_another_order_are_mapped_by_name(tiny_dataset):
     datasets = tiny_dataset(), tiny_dataset()
     datasets[1].content["categories"] = datasets[1].content["categories"][::-1]
     datasets[1].write_json()
     for dataset in datasets:
         register_panoptic(**dataset.entry)
-    with pytest.raises(ValueError, match="different categories, or in another order"):
-        check_num_classes(config([]), [dataset.entry["name"] for dataset in datasets])
+    names = [dataset.entry["name"] for dataset in datasets]
+    (sentence,) = agree_on_classes(config([]), names)
+    assert names[1] in sentence and "another order: mapped by name" in sentence
+    records = [DatasetCatalog.get(name)[0] for name in names]
+    assert records[0]["segments_info"] == records[1]["segments_info"]
+    assert MetadataCatalog.get(names[1]).thing_dataset_id_to_contiguous_id == {3: 1}
 
 
 def test_a_file_that_is_no_panoptic_json_is_named(tiny_dataset):

@@ -5,13 +5,15 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.projects.deeplab import add_deeplab_config
 
 from kmax_deeplab.d2.config import add_kmax_deeplab_config
-from kmax_deeplab.d2.datasets import register_panoptic
+from kmax_deeplab.d2.datasets import align_dataset, register_panoptic
 from kmax_deeplab.d2.evaluation import build_evaluator, evaluated_records, verify
+from kmax_deeplab.data.categories import Categories
 from tests.d2.outputs import CAT_BOX, found_instances, result, run, sem_seg
 
 
@@ -160,3 +162,23 @@ def test_expected_results_of_several_datasets_name_the_dataset():
     cfg.DATASETS.TEST = ("one", "two")
     cfg.TEST.EXPECTED_RESULTS = [["two/panoptic_seg", "PQ", 10.0, 0.1]]
     verify(cfg, {"one": {"panoptic_seg": {"PQ": 90.0}}, "two": {"panoptic_seg": {"PQ": 10.0}}})
+
+
+def test_a_class_that_the_split_does_not_list_is_never_the_semantic_answer(dataset, tmp_path):
+    name = dataset.entry["name"]
+    expected = run_semantic(dataset, tmp_path, sem_seg(shift=4), sem_seg())
+    dog = {"id": 8, "name": "dog", "isthing": 1}
+    align_dataset(name, Categories.from_json([*dataset.content["categories"], dog]))
+    dogs = torch.full((1, 64, 48), 9.0)
+    more = (torch.cat([s["sem_seg"], dogs]) for s in (sem_seg(shift=4), sem_seg()))
+    numbers = run_semantic(dataset, tmp_path, *({"sem_seg": scores} for scores in more))
+    assert numbers["mIoU"] == expected["mIoU"] < 100
+
+
+def test_more_segments_than_queries_are_counted(dataset, tmp_path, logged):
+    cfg = config(PANOPTIC_ON=True)
+    cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES = 1
+    build_evaluator(cfg, dataset.entry["name"], str(tmp_path))
+    assert any(
+        "2 of 2 images have more segments than the model has queries, 1" in m for m in logged
+    )

@@ -9,7 +9,10 @@ from panopticapi import evaluation as official
 from PIL import Image
 
 from kmax_deeplab.d2 import panoptic_evaluator
+from kmax_deeplab.d2.datasets import align_dataset
 from kmax_deeplab.d2.panoptic_evaluator import PanopticEvaluator
+from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.panoptic_format import read_predictions
 from tests.d2.outputs import result, run
 
 
@@ -119,3 +122,19 @@ def test_listed_segments_without_a_pixel_count_for_nothing_and_are_counted(datas
     numbers = run(PanopticEvaluator(name, None), result(), result())["panoptic_seg"]
     assert numbers["PQ"] == 100
     assert any("1 listed segments have no pixel" in m and "segment 9" in m for m in logged)
+
+
+def test_predictions_of_a_class_that_the_split_does_not_list_become_void(dataset, tmp_path):
+    name = dataset.entry["name"]
+    dog = {"id": 8, "name": "dog", "isthing": 1}
+    align_dataset(name, Categories.from_json([*dataset.content["categories"], dog]))
+    evaluator = PanopticEvaluator(name, str(tmp_path), save_predictions=True, save_pictures=1)
+    results = [result(), result()]
+    ids, segments = results[0]["panoptic_seg"]
+    ids[:16, :12] = 3
+    segments.append({"id": 3, "isthing": True, "category_id": 2})
+    numbers = run(evaluator, *results)["panoptic_seg"]
+    assert numbers["RQ"] == 100 and 90 < numbers["PQ-sky"] < 100 and "PQ-dog" not in numbers
+    first, _ = read_predictions(tmp_path / "predictions.json")
+    assert [s["category_id"] for s in first[0]["segments_info"]] == [7, 3]
+    assert not first[1][:16, :12].any()

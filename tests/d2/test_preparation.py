@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
 from kmax_deeplab.d2.dataset_sources import panoptic_source
-from kmax_deeplab.d2.datasets import categories_of
+from kmax_deeplab.d2.datasets import align_dataset, categories_of
 from kmax_deeplab.d2.mapper import build_train_mapper
 from kmax_deeplab.d2.preparation import (
     choose_datasets,
@@ -103,7 +103,7 @@ def test_datasets_of_one_list_of_categories_train_together(tmp_path):
     assert [len(DatasetCatalog.get(name)) for name in names] == [4, 4]
 
 
-def test_the_first_difference_between_two_lists_of_categories_is_shown(tmp_path):
+def test_a_dataset_with_another_name_for_a_class_is_refused(tmp_path):
     parts = [OwnData(tmp_path / name) for name in ("one", "two")]
     parts[1].content["categories"] = [
         CATEGORIES[0],
@@ -113,7 +113,7 @@ def test_the_first_difference_between_two_lists_of_categories_is_shown(tmp_path)
     parts[1].write_json()
     names = [f"{tmp_path.name}_{part.root.name}" for part in parts]
     entries = [part.entry(name) for part, name in zip(parts, names, strict=True)]
-    with pytest.raises(ValueError, match=r"class 1 is .*\(300, 'cell', True\) in the first, .*dog"):
+    with pytest.raises(ValueError, match=rf"{names[1]}.* no class 'dog' \(id 300, there 'cell'\)"):
         prepare_datasets(config(*entries, **{"DATASETS.TRAIN": tuple(names)}))
 
 
@@ -194,3 +194,72 @@ def test_only_panoptic_datasets_have_places_to_check(data):
         panoptic_source("coco_2017_val")
     prepare_datasets(config(data.entry(data.root.name)))
     assert panoptic_source(data.root.name).json == data.json
+
+
+def reordered(data, *positions):
+    """Lists the categories of a dataset in another order."""
+    data.content["categories"] = [data.content["categories"][i] for i in positions]
+    data.write_json()
+    return data
+
+
+def test_a_dataset_follows_the_classes_of_the_weights_whatever_its_order_and_ids(data):
+    classes = Categories.from_json([{**c, "id": c["id"] + 5} for c in CATEGORIES])
+    name = reordered(data, 2, 0, 1).root.name
+    decisions = prepare_datasets(config(data.entry(name)), train=False, classes=classes)
+    assert any("another order" in decision for decision in decisions)
+    assert categories_of(name).names == classes.names
+    assert categories_of(name).ids == (7, 300, 12)
+    found = [s["category_id"] for s in DatasetCatalog.get(name)[0]["segments_info"]]
+    assert found == [0, 1, 1]
+
+
+def test_a_split_that_lacks_a_class_is_evaluated_without_it_and_not_trained(data):
+    name = reordered(data, 0, 1).root.name
+    classes = Categories.from_json(CATEGORIES)
+    decisions = prepare_datasets(config(data.entry(name)), train=False, classes=classes)
+    assert f"dataset {name!r} lacks the classes ['vessel']: they are left out there." in decisions
+    assert categories_of(name).ids == (7, 300, -3)
+    with pytest.raises(
+        ValueError, match=r"lacks the model's classes \['vessel'\][^$]*REINITIALIZE"
+    ):
+        prepare_datasets(config(data.entry(name)), classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"name": "dog"}, r"no class 'dog' \(id 300, there 'cell'\); its classes are \['ground'"),
+        ({"isthing": 0}, r"'cell' is stuff here, and a thing to the model"),
+        ({"name": "dog", "id": 4}, r"no class 'dog' \(id 4\)"),
+    ],
+)
+def test_other_classes_than_those_of_the_weights_are_refused(data, change, complaint):
+    data.content["categories"][1].update(change)
+    for number in range(4):
+        for segment in data.segments(number)[1:]:
+            segment["category_id"] = change.get("id", 300)
+    data.write_json()
+    cfg = config(data.entry(data.root.name))
+    with pytest.raises(ValueError, match=complaint):
+        prepare_datasets(cfg, train=False, classes=Categories.from_json(CATEGORIES))
+
+
+@pytest.mark.parametrize("name", ["coco_2017_val_panoptic", "coco_2017_val_panoptic_separated"])
+def test_benchmarks_keep_their_order(name):
+    coco = categories_of("coco_2017_val_panoptic")
+    align_dataset(name, coco)
+    if name.endswith("panoptic"):
+        with pytest.raises(ValueError, match="numbers its classes otherwise than the model"):
+            align_dataset(name, Categories.from_json(coco.to_json()[::-1]))
+
+
+def test_a_prediction_has_the_classes_of_the_weights_with_the_ids_given(data):
+    classes = Categories.from_json(CATEGORIES)
+    cfg = config(data.entry("never_read"))
+    assert prepare_prediction(cfg, classes=classes) == classes
+    given = Categories.from_json([{**c, "id": c["id"] + 5} for c in CATEGORIES[::-1]])
+    found = prepare_prediction(config(), given, classes)
+    assert (found.ids, found.names) == ((12, 305, 17), classes.names)
+    with pytest.raises(ValueError, match="lacks the model's classes"):
+        prepare_prediction(config(), Categories.from_json(CATEGORIES[:2]), classes)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from kmax_deeplab.data.categories import Categories, read_categories
+from kmax_deeplab.data.categories import Categories, align, read_categories
 
 LISTED = [
     {"id": 17, "name": "cat", "isthing": 1, "color": [1, 2, 3]},
@@ -32,6 +32,9 @@ def test_given_colors_are_kept_and_missing_ones_are_distinct():
         ([], "empty"),
         ([{"id": 1, "name": "cat"}], "isthing"),
         ([LISTED[0], LISTED[0]], r"\[17\]"),
+        ([{**LISTED[0], "isthing": "0"}], r"category 17 \('cat'\) has isthing '0': use 0 or 1"),
+        ([{**LISTED[0], "id": -4}], "must be a whole number from 0"),
+        ([{**LISTED[0], "name": 3}], "the name must be a text"),
     ],
 )
 def test_a_list_that_cannot_be_is_refused(listed, complaint):
@@ -65,6 +68,8 @@ def test_a_table_a_list_and_a_dataset_say_the_same(tmp_path):
         ("a.tsv", "id\tname\tisthing\n1\tcat\tmaybe\n", "class 'cat' has isthing 'maybe'"),
         ("a.json", "{}", 'no list "categories"'),
         ("a.json", "{", "a.json: "),
+        ("a.tsv", "id\tname\tisthing\nx\tcat\t1\n", "row 2: the id 'x'"),
+        ("a.tsv", "id\tname\tisthing\n3\n", "row 2: lacks"),
     ],
 )
 def test_a_file_without_categories_is_named(tmp_path, name, text, complaint):
@@ -73,3 +78,24 @@ def test_a_file_without_categories_is_named(tmp_path, name, text, complaint):
         read_categories(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=r"none\.json"):
         read_categories(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_tables_and_jsons_of_excel_are_read(tmp_path, newline):
+    table = newline.join(["id\tname\tisthing", "17\tcat\t1", "5\tMähne\tFALSE", ""])
+    (tmp_path / "a.tsv").write_bytes(table.encode("utf-8-sig"))
+    (tmp_path / "a.json").write_text(json.dumps(LISTED), encoding="utf-8-sig")
+    assert read_categories(tmp_path / "a.tsv").names == ("cat", "Mähne")
+    assert read_categories(tmp_path / "a.json") == Categories.from_json(LISTED)
+
+
+def test_categories_take_the_place_of_the_class_of_their_name():
+    model, dataset = Categories.from_json(LISTED), Categories.from_json(LISTED[::-1])
+    assert align(dataset, model) == model
+    aligned = align(Categories.from_json([{**LISTED[2], "id": 4}]), model)
+    assert (aligned.ids, aligned.names) == ((-1, -2, 4), model.names)
+    assert aligned.contiguous[4] == 2
+    with pytest.raises(ValueError, match=r"lacks the model's classes \['cat', 'sky'\]"):
+        align(Categories.from_json(LISTED[2:]), model, whole=True)
+    with pytest.raises(ValueError, match=r"the names \['cat'\] occur more than once"):
+        align(Categories.from_json([*LISTED, {**LISTED[0], "id": 3}]), model)
