@@ -1,4 +1,4 @@
-"""Files that are complete or absent: a path enters, a temporary one to write to leaves.
+"""Files and folders that are complete or absent: a path enters, a temporary one to write to leaves.
 
 What is written appears under its name at the end, and what was there before stays until then. An
 interrupted writer leaves at most a hidden file with `.partial` in its name.
@@ -6,6 +6,7 @@ interrupted writer leaves at most a hidden file with `.partial` in its name.
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,36 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+class WholeFolder:
+    """A folder that is filled under a hidden name and takes its own once it is complete.
+
+    What was there before stays until then. All processes of a run fill the same one.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.partial = self.path.with_name(f".{self.path.name}{PARTIAL}")
+
+    def clear(self) -> None:
+        """Forgets what was filled in, or what an interrupted run left."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def finish(self) -> None:
+        """Puts what was filled in into the place of what was there before."""
+        self.partial.mkdir(parents=True, exist_ok=True)
+        before = self.path.with_name(f".{self.path.name}.before{PARTIAL}")
+        if self.path.is_symlink():
+            self.path.unlink()  # only the link: the folder it names is someone else's
+        elif self.path.exists():
+            shutil.rmtree(before, ignore_errors=True)
+            self.path.replace(before)
+        self.partial.replace(self.path)
+        shutil.rmtree(before, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

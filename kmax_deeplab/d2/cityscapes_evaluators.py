@@ -6,7 +6,6 @@ the output folder, which several machines have to share; the main process runs t
 
 import logging
 import os
-import shutil
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from PIL import Image
 
+from kmax_deeplab.whole_files import WholeFolder
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,7 +30,7 @@ class OfficialEvaluator(DatasetEvaluator):
     Args:
         dataset_name: in the catalogs, with `gt_dir`, the folder of a split below gtFine.
         records: the images to evaluate.
-        folder: where predictions go; it is emptied first.
+        folder: where predictions go, in the place of what is there, once all are evaluated.
         keep: whether the predictions stay there.
     """
 
@@ -43,7 +44,8 @@ class OfficialEvaluator(DatasetEvaluator):
         self._categories = metadata.categories
         self._truth_folder = Path(metadata.gt_dir).absolute()
         self._image_ids = [record["image_id"] for record in records]
-        self._folder, self._keep = Path(folder).absolute(), keep
+        self._whole, self._keep = WholeFolder(Path(folder).absolute()), keep
+        self._folder = self._whole.partial
 
     @abstractmethod
     def write(self, image_id: str, output: Mapping) -> None:
@@ -58,9 +60,9 @@ class OfficialEvaluator(DatasetEvaluator):
         return self._folder / f"{image_id}_pred{self.suffix}"
 
     def reset(self) -> None:
-        """Empties the folder of predictions."""
+        """Forgets all images; what an earlier evaluation wrote stays until this one is complete."""
         if comm.is_main_process():
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._whole.clear()
             self._folder.mkdir(parents=True)
         comm.synchronize()
 
@@ -96,8 +98,10 @@ class OfficialEvaluator(DatasetEvaluator):
                 )
         with _working_in(self._folder):  # the official code leaves files behind
             results = self.score([str(p) for p in predictions], [str(p) for p in truths])
-        if not self._keep:
-            shutil.rmtree(self._folder)
+        if self._keep:
+            self._whole.finish()
+        else:
+            self._whole.clear()
         return OrderedDict(results)
 
 

@@ -4,8 +4,10 @@ Panoptic, semantic and instance results come from the same forward pass. Citysca
 instance figures are those of the official cityscapesScripts, instances are scored by pycocotools.
 """
 
+import itertools
 import logging
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, verify_results
 from detectron2.utils import comm
 from tabulate import tabulate
@@ -31,6 +34,16 @@ __all__ = ["PanopticEvaluator", "build_evaluator", "evaluated_records", "verify"
 
 logger = logging.getLogger(__name__)
 
+RESULTS = {
+    (name,)
+    for name in (
+        *("results.json", "panoptic_results.json", "coco_instances_results.json"),
+        *("predictions.json", "predictions", "pictures"),
+        *("sem_seg_predictions.json", "sem_seg_evaluation.pth"),
+        *("cityscapes_semantic", "cityscapes_instances"),
+    )
+}
+"""What an evaluation writes into its folder."""
 MAIN_FIGURES = ("PQ", "SQ", "RQ", "PQ_th", "PQ_st", "AP", "AP50", "mIoU", "IoU")
 """What the table of a whole evaluation shows, where it was computed."""
 
@@ -84,7 +97,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
 
     Raises:
         FileNotFoundError: ground truth that an output needs is missing.
-        ValueError: no output is on, or the dataset has no panoptic ground truth.
+        ValueError: no output is on, the dataset has no panoptic ground truth, or it lies where the
+            results go.
     """
     metadata = MetadataCatalog.get(dataset_name)
     for needed in ("panoptic_json", "panoptic_root", "categories"):
@@ -105,9 +119,29 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
         logger.info(
             "TEST.MAX_IMAGES: the figures are of %d images of %s", len(records), dataset_name
         )
+    refuse_overwriting(output_folder, metadata, records)
     warn_of_excess(cfg, dataset_name, records)
     evaluators = [build(cfg, dataset_name, records, output_folder) for build in switched_on]
     return AllMetrics(evaluators, dataset_name, len(records), output_folder)
+
+
+def refuse_overwriting(output_folder: str, metadata: Metadata, records: Sequence[Mapping]) -> None:
+    """Refuses to evaluate a dataset of which results would replace files.
+
+    Raises:
+        ValueError: naming the first such file.
+    """
+    keys = ("panoptic_json", "json_file", "sem_seg_root", "gt_dir")
+    places = [place for key in keys if (place := metadata.get(key))]
+    files = (r[key] for r in records for key in ("file_name", "pan_seg_file_name"))
+    folder = Path(os.path.realpath(output_folder))
+    for path in itertools.chain(places, files):
+        real = Path(os.path.realpath(path))
+        if real.is_relative_to(folder) and real.relative_to(folder).parts[:1] in RESULTS:
+            raise ValueError(
+                f"{path} of dataset {metadata.name!r} lies where results go, which would replace "
+                "it: choose another OUTPUT_DIR"
+            )
 
 
 def warn_of_excess(cfg: CfgNode, name: str, records: Sequence[Mapping]) -> None:

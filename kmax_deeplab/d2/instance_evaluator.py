@@ -76,7 +76,7 @@ class InstanceEvaluator(DatasetEvaluator):
             self._images.append({"id": image_id, "height": height, "width": width})
             self._found += self._encode(image_id, instances)
             if self._json is None:
-                self._truth += self._derive(image_id)
+                self._truth += self._derive(image_id, instances.image_size)
 
     def evaluate(self) -> OrderedDict:
         """Gathers all ranks and runs COCO's evaluation on exactly the images that were processed.
@@ -93,6 +93,13 @@ class InstanceEvaluator(DatasetEvaluator):
         )
         if self._output:
             write_json(self._output / "coco_instances_results.json", found)
+        if self._json is None:  # numpy makes texts of numbers that it sorts beside texts
+            number = {image["id"]: position for position, image in enumerate(images, start=1)}
+            images = [{**image, "id": number[image["id"]]} for image in images]
+            found, truth = (
+                [{**entry, "image_id": number[entry["image_id"]]} for entry in entries]
+                for entries in (found, truth)
+            )
         numbers = compute_ap(self._load_truth(images, truth), found, [i["id"] for i in images])
         rows = [[name, f"{ap:.2f}"] for name, ap in numbers.items() if not math.isnan(ap)]
         table = tabulate(rows, ["", "%"], tablefmt="pipe", disable_numparse=True)
@@ -113,9 +120,9 @@ class InstanceEvaluator(DatasetEvaluator):
             if self._categories.is_thing[index] and self._categories.ids[index] > NOT_LISTED
         ]
 
-    def _derive(self, image_id: int | str) -> list[dict]:
+    def _derive(self, image_id: int | str, size: tuple[int, int]) -> list[dict]:
         record = self._records[image_id]
-        ids, missing = read_true_ids(record["pan_seg_file_name"], record["segments_info"])
+        ids, missing = read_true_ids(record["pan_seg_file_name"], record["segments_info"], size)
         things = [
             {**segment, "category_id": self._categories.ids[segment["category_id"]]}
             for segment in record["segments_info"]

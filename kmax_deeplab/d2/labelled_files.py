@@ -4,10 +4,8 @@ What enters: a record of a panoptic dataset. What leaves: its image, opened but 
 its labels, or both together as a `LabelledImage` of the files' size.
 """
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import IO
 
 import numpy as np
@@ -16,10 +14,18 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from kmax_deeplab.data.image_files import UNREADABLE, require_usable
-from kmax_deeplab.data.labelled_image import LabelledImage, Segment, label_segments
-from kmax_deeplab.data.panoptic_format import decode_ids
+from kmax_deeplab.data.labelled_image import (
+    LabelledImage,
+    Segment,
+    label_segments,
+    require_size,
+)
+from kmax_deeplab.data.panoptic_format import DamagedPngError, read_ids
 
-logger = logging.getLogger(__name__)
+MISSING = (
+    "is missing, but the dataset's JSON lists it: restore it or correct the folders in "
+    "DATASETS.PANOPTIC"
+)
 
 
 class UnreadableImageError(OSError):
@@ -33,10 +39,13 @@ def read_labelled(record: Mapping, image_format: str) -> LabelledImage:
         ValueError: sizes or segment ids of image, PNG and record differ.
     """
     image = read_image(record["file_name"], image_format)
-    return LabelledImage(image, *read_labels(record, image.shape[:2]))
+    segment_map, segments, _ = read_labels(record, image.shape[:2])
+    return LabelledImage(image, segment_map, segments)
 
 
-def read_labels(record: Mapping, size: tuple[int, int]) -> tuple[np.ndarray, tuple[Segment, ...]]:
+def read_labels(
+    record: Mapping, size: tuple[int, int]
+) -> tuple[np.ndarray, tuple[Segment, ...], list[int]]:
     """Reads the panoptic PNG of a record.
 
     Args:
@@ -44,36 +53,29 @@ def read_labels(record: Mapping, size: tuple[int, int]) -> tuple[np.ndarray, tup
         size: (H, W) of the image, upright.
 
     Returns:
-        segment_map (H, W) int32, VOID where unlabelled, and the segments it indexes.
+        segment_map (H, W) int32, VOID where unlabelled, the segments it indexes, and the ids listed
+        without a pixel (see `label_segments`).
 
     Raises:
-        ValueError: sizes or segment ids of image, PNG and record differ.
+        FileNotFoundError: there is no such PNG.
+        UnreadableImageError: the PNG is damaged.
+        ValueError: the PNG has no RGB colours, or sizes or segment ids of image, PNG and record
+            differ.
     """
     image_file, png_file = record["file_name"], record["pan_seg_file_name"]
-    png = read_image(png_file, "RGB")
-    if size != png.shape[:2]:
-        raise ValueError(
-            f"{image_file} is {size} pixels high and wide (EXIF rotation applied), "
-            f"{png_file} is {png.shape[:2]}: replace the wrong one"
-        )
-    detection_utils.check_image_size(dict(record), png)
     try:
-        segment_map, segments, missing = label_segments(decode_ids(png), record["segments_info"])
+        ids = read_ids(png_file)
+    except DamagedPngError as error:
+        raise UnreadableImageError(0, str(error), png_file) from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{png_file} {MISSING}") from error
+    require_size(png_file, ids.shape, size)
+    detection_utils.check_image_size(dict(record), ids)
+    try:
+        segment_map, segments, missing = label_segments(ids, record["segments_info"])
     except ValueError as error:
         raise ValueError(f"{png_file} (of {image_file}): {error}") from error
-    if missing:
-        _report_missing(png_file, len(missing), missing[0])
-    return segment_map, segments
-
-
-@cache
-def _report_missing(png_file: str, count: int, example: int) -> None:
-    """Logs, once in this process, that a PNG lacks segments; they count for nothing."""
-    logger.warning(
-        "%s lacks %d segments that the JSON lists, e.g. %d: left out (datasets/check.py counts "
-        "all such, its --fix removes them)",
-        *(png_file, count, example),
-    )
+    return segment_map, segments, missing
 
 
 def read_image(path: str, image_format: str) -> np.ndarray:
@@ -100,10 +102,7 @@ def open_image(path: str) -> Iterator[Image.Image]:
         with PathManager.open(path, "rb") as file:
             yield _open_upright(file, path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} is missing, but the dataset's JSON lists it: restore it or correct the "
-            "folders in DATASETS.PANOPTIC"
-        ) from error
+        raise FileNotFoundError(f"{path} {MISSING}") from error
     except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
         raise UnreadableImageError(0, str(error), path) from error
 

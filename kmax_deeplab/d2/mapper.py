@@ -5,6 +5,7 @@ model's input dict with image, real-pixel flags and stride-4 targets (section "D
 """
 
 import logging
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,6 +69,7 @@ class TrainMapper:
         self.main = build_augmentations(image_size, scale_range, flip, image_format)
         self.donor = build_augmentations(image_size, donor_range, flip, image_format)
         self.unreadable_files = set()
+        self.without_pixels = set()
 
     def __call__(self, record: Mapping, seed: int | None = None) -> dict:
         """Draws a sample around a record.
@@ -116,8 +118,10 @@ class TrainMapper:
             window = view.cut(image)
         if self.image_format == "BGR":
             window = np.ascontiguousarray(window[..., ::-1])
-        labels = read_labels(record, view.source)
-        return look(view, augmentations.jitter.apply_image(window), *labels)
+        segment_map, segments, missing = read_labels(record, view.source)
+        if missing:
+            self.report_missing(record["pan_seg_file_name"], missing)
+        return look(view, augmentations.jitter.apply_image(window), segment_map, segments)
 
     def compose(
         self, record: Mapping, main: LabelledView, donor: LabelledView, rng: np.random.Generator
@@ -137,6 +141,21 @@ class TrainMapper:
             logger.warning(
                 "%s: skipped damaged file %s (%s); %d so far in this process",
                 *(self.name, error.filename, error.strerror, len(self.unreadable_files)),
+            )
+
+    def report_missing(self, png_file: str, missing: Sequence[int]) -> None:
+        """Counts listed segments without a pixel; warns at the first PNG, the tenth, hundredth, …
+
+        They count for nothing, and a line for each of thousands would bury all others.
+        """
+        if png_file in self.without_pixels:
+            return
+        self.without_pixels.add(png_file)
+        if math.log10(number := len(self.without_pixels)).is_integer():
+            logger.warning(
+                "%s: %s lacks the listed segments %s: left out; PNGs with such segments so far in "
+                "this process: %d (datasets/check.py counts all, its --fix removes them)",
+                *(self.name, png_file, missing[:10], number),
             )
 
 

@@ -35,7 +35,7 @@ STAGES = (
     ("resize, crop, flip", view.View, "scale"),
     ("colour jitter", ColorJitter, "apply_image"),
     ("read labels", mapper, "read_labels"),
-    ("read PNG", labelled_files, "read_image"),
+    ("read PNG", labelled_files, "read_ids"),
     ("find visible segments", mapper, "look"),
     ("copy-paste", mapper, "copy_paste"),
     ("targets", mapper, "make_targets"),

@@ -29,7 +29,7 @@ from kmax_deeplab.metrics.panoptic_quality import (
     per_category,
     summarise,
 )
-from kmax_deeplab.whole_files import write_json, write_png
+from kmax_deeplab.whole_files import WholeFolder, write_json, write_png
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +70,18 @@ class PanopticEvaluator(DatasetEvaluator):
         self._truth = {entry["image_id"]: entry for entry in content["annotations"]}
         self._image_ids = list(self._truth) if image_ids is None else image_ids
         self._dataset_ids = dataset_ids(self._metadata)
+        if self._output:
+            self._predictions_json = self._output / "predictions.json"
+            self._pngs = WholeFolder(png_folder(self._predictions_json))
+            self._pictures = WholeFolder(self._output / "pictures")
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Forgets all images; what an earlier evaluation wrote stays until this one is complete."""
+        if self._output and comm.is_main_process():
+            self._pngs.clear()
+            self._pictures.clear()
+        comm.synchronize()
         self._statistics, self._predictions, self._without_pixels = PQStat(), [], []
         # Every rank sees its own images, so each draws its share of the pictures.
         share = range(comm.get_rank(), self._save_pictures, comm.get_world_size())
@@ -98,7 +106,7 @@ class PanopticEvaluator(DatasetEvaluator):
             ids, segments = self._without_unlisted(ids.cpu().numpy(), segments)
             converted = self._to_dataset(segments)
             png = Path(self._metadata.panoptic_root, truth["file_name"])
-            true_ids, missing = read_true_ids(png, truth["segments_info"])
+            true_ids, missing = read_true_ids(png, truth["segments_info"], ids.shape)
             self._without_pixels += [(truth["file_name"], i) for i in missing]
             compare(
                 self._statistics,
@@ -110,7 +118,7 @@ class PanopticEvaluator(DatasetEvaluator):
             entry = {key: truth[key] for key in ("image_id", "file_name")}
             self._predictions.append({**entry, "segments_info": converted})
             if self._save_predictions:
-                write_ids(png_folder(self._predictions_json) / truth["file_name"], ids)
+                write_ids(self._pngs.partial / truth["file_name"], ids)
             if self._pictures_left:
                 self._draw(truth["file_name"], output["original_image"], ids, segments)
 
@@ -138,7 +146,10 @@ class PanopticEvaluator(DatasetEvaluator):
                 "%s: %d listed segments have no pixel and count for nothing, e.g. segment %d of %s",
                 *(self._name, len(without_pixels), without_pixels[0][1], without_pixels[0][0]),
             )
+        if self._save_pictures:
+            self._pictures.finish()
         if self._save_predictions:
+            self._pngs.finish()
             write_predictions_json(self._predictions_json, predictions, self._categories)
         groups = summarise(statistics, self._categories)
         classes = per_category(statistics, self._categories)
@@ -149,10 +160,6 @@ class PanopticEvaluator(DatasetEvaluator):
             content = {"num_images": len(predictions), **_without_nan(results["panoptic_seg"])}
             write_json(self._output / "panoptic_results.json", content, indent=1)
         return results
-
-    @property
-    def _predictions_json(self) -> Path:
-        return self._output / "predictions.json"
 
     def _truth_of(self, image_id: int | str) -> dict:
         if image_id not in self._truth:
@@ -184,7 +191,7 @@ class PanopticEvaluator(DatasetEvaluator):
 
         self._pictures_left -= 1
         picture = draw_panoptic(image.cpu().numpy(), ids, segments, self._metadata.categories)
-        write_png(self._output / "pictures" / file_name, picture)
+        write_png(self._pictures.partial / file_name, picture)
 
     def _check_complete(self, predicted: set) -> None:
         if missing := [image_id for image_id in self._image_ids if image_id not in predicted]:

@@ -5,27 +5,19 @@ TEST and MODEL.SEM_SEG_HEAD.NUM_CLASSES filled in where they were left open, the
 datasets' check, and a sentence about each decision.
 """
 
-import logging
-from collections import Counter
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
-from kmax_deeplab.d2.dataset_sources import panoptic_source
 from kmax_deeplab.d2.datasets import (
     PanopticMetadata,
     align_dataset,
     categories_of,
-    read_panoptic_json,
     register_from_config,
 )
+from kmax_deeplab.d2.examination import examine
 from kmax_deeplab.data.categories import NOT_LISTED, Categories, align
-from kmax_deeplab.data.dataset_check import UNUSABLE, check_places
-from kmax_deeplab.data.findings import KINDS, Finding
-from kmax_deeplab.data.panoptic_check import Pair, check_content, check_files, pair_files
-
-logger = logging.getLogger(__name__)
 
 GIVEN = "given_categories"
 """Name of the dataset without files that stands for categories from elsewhere."""
@@ -33,18 +25,11 @@ DERIVED = 0
 """Value of MODEL.SEM_SEG_HEAD.NUM_CLASSES that stands for "as many as the datasets have"."""
 TEST_ENDINGS = ("val", "test")
 TRAIN_ENDING = "train"
-TOLERATED = frozenset({"unannotated-image", "missing-iscrowd", "stuff-in-pieces"})
-"""What training copes with: such images are left out, such segments count as no crowds or as one.
-"""
 OTHER_CLASSES = (
     "The weights name the classes that they were trained for. To train them for others, begin the "
     "parts that name classes anew: MODEL.KMAX_DEEPLAB.REINITIALIZE \"['classes']\"; a run to "
     "resume keeps its classes."
 )
-MOST_FILES = 2000
-"""Images of a dataset whose files are looked for before a run."""
-MOST_NAMED = 10
-"""Findings that an error lists."""
 
 
 def prepare_datasets(
@@ -145,53 +130,6 @@ def choose_datasets(cfg: CfgNode) -> list[str]:
         )
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = tuple(train), tuple(test)
     return [f"DATASETS.TRAIN becomes {tuple(train)}, DATASETS.TEST {tuple(test)}{warning}."]
-
-
-def examine(name: str) -> list[str]:
-    """Runs the part of a dataset's check that decodes no image; other datasets than ours pass.
-
-    Returns:
-        Sentences about what training copes with.
-
-    Raises:
-        FileNotFoundError: the JSON is missing.
-        ValueError: something is wrong; the message names the first files.
-    """
-    metadata = MetadataCatalog.get(name)
-    if not isinstance(metadata, PanopticMetadata):
-        return []
-    content = read_panoptic_json(metadata.panoptic_json, name)
-    source = panoptic_source(name)
-    found = check_places(source) or check_content(content, source.json)
-    if not any(finding.kind in UNUSABLE for finding in found):
-        pairs = pair_files(content, source.images, source.pngs, source.files)
-        found += check_files(spread(pairs, MOST_FILES), source.json)
-    fatal = [finding for finding in found if finding.kind not in TOLERATED]
-    if fatal:
-        raise ValueError(describe_faults(name, fatal))
-    metadata.describe(Categories.from_json(content["categories"]))
-    examples = {finding.kind: finding.message for finding in reversed(found)}
-    counts = Counter(finding.kind for finding in found)
-    return [
-        f"dataset {name!r}: {count} times, {KINDS[kind]}: {examples[kind]}."
-        for kind, count in counts.items()
-    ]
-
-
-def spread(pairs: Sequence[Pair], most: int) -> list[Pair]:
-    """Picks at most so many pairs, evenly spread."""
-    step = max(len(pairs) / most, 1)
-    return [pairs[int(index * step)] for index in range(min(len(pairs), most))]
-
-
-def describe_faults(name: str, found: Sequence[Finding]) -> str:
-    """Writes findings as the message of an error."""
-    lines = "\n".join(f"  {finding}" for finding in found[:MOST_NAMED])
-    more = f"\n  … and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return (
-        f"dataset {name!r} has {len(found)} faults (python datasets/check.py shows them all):\n"
-        f"{lines}{more}"
-    )
 
 
 def derive_num_classes(

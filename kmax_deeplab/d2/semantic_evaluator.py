@@ -4,6 +4,7 @@ The ground truth is the dataset's PNGs of classes where its metadata name a `sem
 otherwise what its panoptic ground truth implies.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from PIL import Image
 
 from kmax_deeplab.data.categories import NOT_LISTED
 from kmax_deeplab.data.derived_truth import semantic_map
-from kmax_deeplab.data.labelled_image import read_true_ids
+from kmax_deeplab.data.image_files import UNREADABLE
+from kmax_deeplab.data.labelled_image import read_true_ids, require_size
+from kmax_deeplab.whole_files import PARTIAL
 
 
 class SemanticEvaluator(SemSegEvaluator):
@@ -41,7 +44,8 @@ class SemanticEvaluator(SemSegEvaluator):
         files = semantic_files(dataset_name, metadata, records)
         view = _register_view(metadata, files or {name: name for name in self._records})
         load = self._derive if files is None else self._read
-        super().__init__(view, output_dir=output_dir, sem_seg_loading_fn=load)
+        partial = output_dir and str(Path(output_dir, f".semantic{PARTIAL}"))
+        super().__init__(view, output_dir=partial, sem_seg_loading_fn=load)
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Compares images; classes that the dataset does not list are never the answer.
@@ -50,11 +54,29 @@ class SemanticEvaluator(SemSegEvaluator):
             inputs: each with "file_name".
             outputs: each with "sem_seg", (K, H, W) scores.
         """
-        if self._unlisted:
-            outputs = [{"sem_seg": output["sem_seg"].clone()} for output in outputs]
-            for output in outputs:
-                output["sem_seg"][self._unlisted] = float("-inf")
-        super().process(inputs, outputs)
+        for given, output in zip(inputs, outputs, strict=True):
+            scores = output["sem_seg"]
+            if self._unlisted:
+                scores = scores.clone()
+                scores[self._unlisted] = float("-inf")
+            self._size = tuple(scores.shape[-2:])
+            super().process([given], [{"sem_seg": scores}])
+
+    def evaluate(self) -> OrderedDict:
+        """Adds up all ranks; the files that Detectron2 writes appear when they are complete.
+
+        Returns:
+            {"sem_seg": {"mIoU", "IoU-<class>", ...}} in percent on the main process, an empty dict
+            on the others.
+        """
+        results = super().evaluate()
+        if results is None:
+            return OrderedDict()
+        if self._writes:
+            for file in Path(self._output_dir).iterdir():
+                file.replace(Path(self._output_dir).parent / file.name)
+            Path(self._output_dir).rmdir()
+        return results
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
         """Encodes a map of classes for the predictions' file, if one is wanted."""
@@ -62,13 +84,13 @@ class SemanticEvaluator(SemSegEvaluator):
 
     def _derive(self, image_file: str, dtype: type) -> np.ndarray:
         record = self._records[image_file]
-        ids, _ = read_true_ids(record["pan_seg_file_name"], record["segments_info"])
+        segments = record["segments_info"]
+        ids, _ = read_true_ids(record["pan_seg_file_name"], segments, self._size)
         void = len(self._classes)
-        return semantic_map(ids, record["segments_info"], self._classes, void).astype(dtype)
+        return semantic_map(ids, segments, self._classes, void).astype(dtype)
 
     def _read(self, png: str, dtype: type) -> np.ndarray:
-        with Image.open(png) as image:
-            classes = np.asarray(image).astype(dtype)
+        classes = _read_classes(png).astype(dtype)
         count, ignored = len(self._classes), 255
         if classes.ndim != 2 or (strange := set(np.unique(classes)) - {*self._classes, ignored}):
             found = classes.shape if classes.ndim != 2 else sorted(strange)
@@ -76,7 +98,16 @@ class SemanticEvaluator(SemSegEvaluator):
                 f"{png}: a semantic PNG has one channel with classes 0 to {count - 1} and "
                 f"{ignored} where void, this one {found}; prepare it again (datasets/README.md)"
             )
+        require_size(png, classes.shape, self._size)
         return np.where(classes == ignored, count, classes)
+
+
+def _read_classes(png: str) -> np.ndarray:
+    try:
+        with Image.open(png) as image:
+            return np.asarray(image)
+    except UNREADABLE as error:
+        raise ValueError(f"{png}: cannot be read ({error}); restore it") from error
 
 
 def semantic_files(

@@ -77,7 +77,8 @@ def missing_ids(drawn: Iterable[int], listed: Iterable[int]) -> list[int]:
     """Compares the ids of a PNG with those that its JSON lists.
 
     A listed segment without a pixel, hidden by others or lost in a resize, counts for nothing, in
-    training and in evaluation alike. Anything else means that PNG and JSON do not belong together.
+    training and in evaluation alike, and is reported. An id that is not listed, or several that are
+    listed of which none is drawn, mean that PNG and JSON do not belong together.
 
     Args:
         drawn: ids of the PNG; 0 means unlabelled.
@@ -87,32 +88,34 @@ def missing_ids(drawn: Iterable[int], listed: Iterable[int]) -> list[int]:
         Listed ids that are not drawn.
 
     Raises:
-        ValueError: an id is drawn but not listed, or none of those listed is drawn.
+        ValueError: an id is drawn but not listed, or none of several listed ones is drawn.
     """
     drawn, listed = set(drawn) - {0}, set(listed)
     if stray := sorted(drawn - listed):
         raise ValueError(f"ids {_shorten(stray)} are in the PNG, not in the JSON; {REMEDY}")
     missing = sorted(listed - drawn)
-    if missing and not drawn:
+    if len(missing) > 1 and not drawn:
         raise ValueError(f"ids {_shorten(missing)} are in the JSON, none is in the PNG; {REMEDY}")
     return missing
 
 
 def read_true_ids(
-    path: str | Path, segments_info: Sequence[Mapping]
+    path: str | Path, segments_info: Sequence[Mapping], size: tuple[int, int] | None
 ) -> tuple[np.ndarray, list[int]]:
     """Reads the panoptic PNG of an image as ground truth.
 
     Args:
         path: of the PNG.
         segments_info: what the JSON lists, each with its "id".
+        size: (H, W) of the image or of what is compared with it; None if nobody knows.
 
     Returns:
         (H, W) int32 ids, and the ids that are listed but have no pixel.
 
     Raises:
         FileNotFoundError: the PNG is missing.
-        ValueError: it is damaged, or does not belong to the JSON; the message names it.
+        ValueError: it is damaged, has another size, or does not belong to the JSON; the message
+            names it.
     """
     try:
         ids = read_ids(path)
@@ -121,10 +124,26 @@ def read_true_ids(
             f"{path} is missing, but the dataset's JSON lists it: restore it, or correct the "
             "folder of the PNGs"
         ) from error
+    require_size(path, ids.shape, size)
+    drawn, _ = find_runs(ids)
     try:
-        return ids, missing_ids(np.unique(ids).tolist(), [s["id"] for s in segments_info])
+        return ids, missing_ids(np.unique(drawn).tolist(), [s["id"] for s in segments_info])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def require_size(path: str | Path, found: tuple[int, int], wanted: tuple[int, int] | None) -> None:
+    """Refuses a PNG of labels that has another (H, W) than its image, if that is known.
+
+    Raises:
+        ValueError: naming the PNG; one that lies on its side would otherwise be compared pixel by
+            pixel as if it fitted.
+    """
+    if wanted is not None and tuple(found) != tuple(wanted):
+        raise ValueError(
+            f"{path} is {found[0]} pixels high and {found[1]} wide, its image {wanted[0]} and "
+            f"{wanted[1]} (EXIF rotation applied): replace the wrong one"
+        )
 
 
 def _shorten(ids: Sequence[int]) -> str:

@@ -12,7 +12,11 @@ from pathlib import Path
 from kmax_deeplab.data.categories import Categories
 from kmax_deeplab.data.findings import Finding
 from kmax_deeplab.data.panoptic_format import MAX_ID
-from kmax_deeplab.data.panoptic_json import find_climbing_names, find_wrong_types
+from kmax_deeplab.data.panoptic_json import (
+    find_climbing_names,
+    find_repeated,
+    find_wrong_types,
+)
 from kmax_deeplab.whole_files import is_partial
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -49,8 +53,6 @@ def check_content(content: Mapping, json_file: str) -> list[Finding]:
     checks = {
         "outside": find_climbing_names(content),
         "bad-category": _bad_categories(content["categories"]),
-        "duplicate-image": _duplicate_images(content["images"]),
-        "duplicate-annotation": _duplicate_annotations(content["annotations"]),
         "unlisted-image": _unlisted_images(content),
         "unannotated-image": _unannotated_images(content),
         "stuff-in-pieces": _stuff_in_pieces(content),
@@ -58,6 +60,7 @@ def check_content(content: Mapping, json_file: str) -> list[Finding]:
     found = [
         Finding(kind, json_file, message) for kind, all_of in checks.items() for message in all_of
     ]
+    found += [Finding(kind, json_file, message) for kind, message in find_repeated(content)]
     known = {category["id"] for category in content["categories"]}
     for annotation in content["annotations"]:
         for kind, message in _segment_faults(annotation["segments_info"], known):
@@ -134,21 +137,6 @@ def _bad_categories(categories: Sequence[Mapping]) -> Iterator[str]:
         Categories.from_json(categories)
     except (ValueError, TypeError) as error:
         yield str(error)
-    for name in _repeated(category["name"] for category in categories):
-        ids = [category["id"] for category in categories if category["name"] == name]
-        yield f"the categories {ids} are all named {name!r}: results are listed by name"
-
-
-def _duplicate_images(images: Sequence[Mapping]) -> Iterator[str]:
-    for field in ("id", "file_name"):
-        for value in _repeated(image[field] for image in images):
-            yield f"several images have the {field} {value!r}"
-
-
-def _duplicate_annotations(annotations: Sequence[Mapping]) -> Iterator[str]:
-    for field in ("image_id", "file_name"):
-        for value in _repeated(annotation[field] for annotation in annotations):
-            yield f"several annotations have the {field} {value!r}"
 
 
 def _unlisted_images(content: Mapping) -> Iterator[str]:
@@ -185,8 +173,6 @@ def _stuff_in_pieces(content: Mapping) -> Iterator[str]:
 
 
 def _segment_faults(segments: Sequence[Mapping], known: set) -> Iterator[tuple[str, str]]:
-    for segment_id in _repeated(segment["id"] for segment in segments):
-        yield "duplicate-segment", f"several segments have the id {segment_id}"
     for segment in segments:
         segment_id = segment["id"]
         if not 0 < segment_id <= MAX_ID:
@@ -199,7 +185,3 @@ def _segment_faults(segments: Sequence[Mapping], known: set) -> Iterator[tuple[s
             )
         if "iscrowd" not in segment:
             yield "missing-iscrowd", f"segment {segment_id} lacks 'iscrowd'; --fix adds 0"
-
-
-def _repeated(values: Iterable[Hashable]) -> list[Hashable]:
-    return [value for value, count in Counter(values).items() if count > 1]

@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.image_files import UNREADABLE, require_pixels
+from kmax_deeplab.data.image_files import UNREADABLE, UnusableImageError, require_pixels
 from kmax_deeplab.data.panoptic_json import read_json
 from kmax_deeplab.whole_files import whole_file, write_json
 
 MAX_ID = 256**3 - 1
 """Largest id that three bytes hold."""
+
+
+class DamagedPngError(ValueError):
+    """A panoptic PNG is there but cannot be decoded."""
 
 
 def encode_ids(ids: np.ndarray) -> np.ndarray:
@@ -53,19 +57,21 @@ def read_ids(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, too large, or not an RGB image; the message names it.
+        DamagedPngError: it cannot be decoded; the message names it.
+        ValueError: it is too large or not an RGB image; the message names it.
     """
     try:
         with Image.open(path) as image:
             require_pixels(image)
             if image.mode not in ("RGB", "RGBA"):
-                raise ValueError(f"has mode {image.mode}, a panoptic PNG has RGB colours")
+                raise UnusableImageError(f"has mode {image.mode}, a panoptic PNG has RGB colours")
             return decode_ids(np.asarray(image))
     except FileNotFoundError:
         raise
+    except UnusableImageError as error:
+        raise ValueError(f"{path} {error}") from error
     except UNREADABLE as error:
-        reason = str(error) if isinstance(error, ValueError) else f"cannot be read ({error})"
-        raise ValueError(f"{path} {reason}") from error
+        raise DamagedPngError(f"{path} cannot be read ({error})") from error
 
 
 def write_ids(path: str | Path, ids: np.ndarray) -> None:

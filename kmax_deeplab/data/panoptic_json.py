@@ -4,7 +4,9 @@ Whoever reads such a JSON, to check, train, evaluate or convert, reads it here, 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -84,8 +86,15 @@ def read_json(path: str | Path) -> object:
 
 
 def read_panoptic(path: str | Path) -> dict:
-    """Reads a COCO-panoptic JSON that can be relied on (see `read_lists`)."""
-    return read_lists(path, PANOPTIC)
+    """Reads a COCO-panoptic JSON that can be relied on.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: see `read_lists`; or an id, a file or a name occurs twice.
+    """
+    content = read_lists(path, PANOPTIC)
+    _refuse(path, [message for _, message in find_repeated(content)])
+    return content
 
 
 def read_lists(path: str | Path, lists: Mapping[str, Fields]) -> dict:
@@ -101,12 +110,15 @@ def read_lists(path: str | Path, lists: Mapping[str, Fields]) -> dict:
             name leads out of its folder.
     """
     content = read_json(path)
-    faults = list(find_wrong_types(content, lists)) or list(find_climbing_names(content))
+    _refuse(path, list(find_wrong_types(content, lists)) or list(find_climbing_names(content)))
+    return content
+
+
+def _refuse(path: str | Path, faults: Sequence[str]) -> None:
     if faults:
         lines = "\n  ".join(faults[:MOST_NAMED])
         more = f"\n  … and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
         raise ValueError(f"{path}: {lines}{more}")
-    return content
 
 
 def find_wrong_types(content: object, lists: Mapping[str, Fields] = PANOPTIC) -> Iterator[str]:
@@ -124,6 +136,40 @@ def find_wrong_types(content: object, lists: Mapping[str, Fields] = PANOPTIC) ->
         for position, entry in enumerate(content[name]):
             yield from _wrong_fields(entry, lists[name], f"{name}[{position}]")
             yield from _wrong_segments(entry, f"{name}[{position}]")
+
+
+def find_repeated(content: Mapping) -> Iterator[tuple[str, str]]:
+    """Yields what occurs twice although it tells entries apart: a kind of finding and a sentence.
+
+    Args:
+        content: of a COCO-panoptic JSON, without wrong types.
+    """
+    for key in ("id", "file_name"):
+        for value in repeated(_told_apart(image, key) for image in content["images"]):
+            yield "duplicate-image", f"several images have the {key} {value!r}"
+    for key in ("image_id", "file_name"):
+        for value in repeated(_told_apart(entry, key) for entry in content["annotations"]):
+            yield "duplicate-annotation", f"several annotations have the {key} {value!r}"
+    for name in repeated(category["name"] for category in content["categories"]):
+        ids = [category["id"] for category in content["categories"] if category["name"] == name]
+        yield (
+            "bad-category",
+            f"the categories {ids} are all named {name!r}: results are listed by name",
+        )
+    for entry in content["annotations"]:
+        for value in repeated(segment["id"] for segment in entry["segments_info"]):
+            where = f"image {entry['image_id']!r} ({entry['file_name']})"
+            yield "duplicate-segment", f"{where}: several segments have the id {value}"
+
+
+def repeated(values: Iterable[Hashable]) -> list[Hashable]:
+    """Returns the values that occur more than once."""
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _told_apart(entry: Mapping, key: str) -> object:
+    """Returns a value; names of one file by different ways are alike."""
+    return posixpath.normpath(entry[key]) if key == "file_name" else entry[key]
 
 
 def find_climbing_names(content: Mapping) -> Iterator[str]:

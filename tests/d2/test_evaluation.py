@@ -8,11 +8,17 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
+from detectron2.data.catalog import Metadata
 from detectron2.projects.deeplab import add_deeplab_config
 
 from kmax_deeplab.d2.config import add_kmax_deeplab_config
 from kmax_deeplab.d2.datasets import align_dataset, register_panoptic
-from kmax_deeplab.d2.evaluation import build_evaluator, evaluated_records, verify
+from kmax_deeplab.d2.evaluation import (
+    build_evaluator,
+    evaluated_records,
+    refuse_overwriting,
+    verify,
+)
 from kmax_deeplab.data.categories import Categories
 from tests.d2.outputs import CAT_BOX, found_instances, result, run, sem_seg
 
@@ -182,3 +188,58 @@ def test_more_segments_than_queries_are_counted(dataset, tmp_path, logged):
     assert any(
         "2 of 2 images have more segments than the model has queries, 1" in m for m in logged
     )
+
+
+@pytest.mark.parametrize("place", ["predictions/a/b.png", "pictures/x.jpg", "predictions.json"])
+def test_results_never_replace_files_of_the_dataset(dataset, tmp_path, place):
+    metadata = MetadataCatalog.get(dataset.entry["name"])
+    record = {"file_name": str(tmp_path / "x.jpg"), "pan_seg_file_name": str(tmp_path / "x.png")}
+    out = tmp_path / "out"
+    out.symlink_to(tmp_path)  # the same folder by another name
+    refuse_overwriting(str(out), metadata, [record])
+    file = str(tmp_path / place)
+    for key in record:
+        with pytest.raises(ValueError, match=rf"{file} of dataset .* choose another OUTPUT_DIR"):
+            refuse_overwriting(str(out), metadata, [record | {key: file}])
+    with pytest.raises(ValueError, match=rf"{file} of dataset 'x' lies where results go"):
+        refuse_overwriting(str(out), Metadata(name="x", panoptic_json=file), [])
+
+
+def test_ground_truth_on_its_side_is_refused_by_every_evaluator(dataset, tmp_path):
+    dataset.write_ids("pngs/0/same.png", dataset.ids().T)
+    name, told = dataset.entry["name"], r"0/same\.png is 48 pixels high and 64 wide, its image 64"
+    for key, output in (
+        ("PANOPTIC_ON", result()),
+        ("INSTANCE_ON", {"instances": found_instances()}),
+        ("SEMANTIC_ON", sem_seg()),
+    ):
+        evaluator = build_evaluator(config(**{key: True}), name, str(tmp_path))
+        evaluator.reset()
+        file = str(dataset.root / "images/part/0.jpg")
+        with pytest.raises(ValueError, match=told):
+            evaluator.process([{"image_id": 1, "file_name": file}], [output])
+
+
+def test_numbers_and_texts_name_images_of_one_dataset(tiny_dataset, tmp_path):
+    dataset = tiny_dataset((1, "a", "1", 2**70))
+    register_panoptic(**dataset.entry)
+    evaluator = build_evaluator(config(INSTANCE_ON=True), dataset.entry["name"], str(tmp_path))
+    evaluator.reset()
+    for image_id in (1, "a", "1", 2**70):
+        evaluator.process([{"image_id": image_id}], [{"instances": found_instances()}])
+    assert evaluator.evaluate()["segm"]["AP"] == pytest.approx(100)
+
+
+def test_semantic_predictions_appear_when_they_are_complete(dataset, tmp_path):
+    cfg = config(SEMANTIC_ON=True)
+    cfg.TEST.SAVE_PREDICTIONS = True
+    evaluator = build_evaluator(cfg, dataset.entry["name"], str(tmp_path))
+    evaluator.reset()
+    for number in (0, 1):
+        evaluator.process(
+            [{"file_name": str(dataset.root / f"images/part/{number}.jpg")}], [sem_seg()]
+        )
+    evaluator.evaluate()
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"results.json", "sem_seg_predictions.json", "sem_seg_evaluation.pth"}
+    assert len(json.loads((tmp_path / "sem_seg_predictions.json").read_text())) == 4

@@ -173,14 +173,40 @@ def test_a_listed_segment_without_pixels_is_left_out_and_reported_once(tiny_data
     samples = [mapper(record, seed=seed) for seed in range(3)]
     assert {k for sample in samples for k in sample["targets"].classes.tolist()} == {0}
     (message,) = (message for message in logged if "lacks" in message)
-    assert record["pan_seg_file_name"] in message and "e.g. 300" in message
+    assert f"{record['pan_seg_file_name']} lacks the listed segments [300]" in message
+
+
+def test_of_many_pngs_that_lack_segments_the_first_and_tenth_are_named(tiny_dataset, logged):
+    dataset = tiny_dataset(tuple(range(11)))
+    for number in range(11):
+        dataset.write_ids(f"pngs/part/{number}.png", np.full((64, 48), 70_000))
+    records = records_of(dataset)
+    mapper = build(records)
+    for record in records * 2:
+        mapper.load(record, mapper.main)
+    numbers = [m.split("process: ")[1].split(" ")[0] for m in logged if "lacks" in m]
+    assert numbers == ["1", "10"]
+
+
+def test_a_png_of_grey_labels_is_refused_and_a_cut_one_skipped(tiny_dataset, logged):
+    dataset = tiny_dataset((1, 2))
+    png = dataset.root / "pngs/part/0.png"
+    records = records_of(dataset)
+    png.write_bytes(png.read_bytes()[:60])
+    assert build(records)(records[0], seed=0)["image_id"] == 2
+    assert any("skipped damaged file" in m and str(png) in m for m in logged)
+    Image.fromarray(np.full((64, 48), 7, np.uint8)).save(png)
+    with pytest.raises(ValueError, match=rf"{png} has mode L, a panoptic PNG has RGB colours"):
+        build(records)(records[0], seed=0)
 
 
 def test_an_image_of_another_size_than_its_png_is_named(tiny_dataset):
     dataset = tiny_dataset((1,))
     dataset.write_image("images/part/0.jpg", np.zeros((64, 40, 3)))
     records = records_of(dataset)
-    with pytest.raises(ValueError, match=r"0\.jpg is \(64, 40\).*0\.png is \(64, 48\)"):
+    with pytest.raises(
+        ValueError, match=r"0\.png is 64 pixels high and 48 wide, its image 64 and 40"
+    ):
         build(records)(records[0], seed=0)
 
 

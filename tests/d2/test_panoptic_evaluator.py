@@ -138,3 +138,47 @@ def test_predictions_of_a_class_that_the_split_does_not_list_become_void(dataset
     first, _ = read_predictions(tmp_path / "predictions.json")
     assert [s["category_id"] for s in first[0]["segments_info"]] == [7, 3]
     assert not first[1][:16, :12].any()
+
+
+def test_an_interrupted_evaluation_leaves_the_results_of_the_one_before(dataset, tmp_path):
+    name = dataset.entry["name"]
+    evaluator = PanopticEvaluator(name, str(tmp_path), save_predictions=True, save_pictures=1)
+    run(evaluator, result(), result())
+
+    def content():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+
+    before = content()
+    assert len(before) == 5  # two JSONs, two predictions, one picture
+    with pytest.raises(ValueError, match="have no prediction"):
+        run(evaluator, result(shift=8))
+    assert {path: content()[path] for path in before} == before
+    run(evaluator, result(shift=8), result(shift=8))
+    assert content().keys() == before.keys()
+    changed = [path.name for path, old in before.items() if content()[path] != old]
+    assert changed.count("same.png") >= 2 and "panoptic_results.json" in changed
+
+
+def test_predictions_do_not_follow_a_link_to_other_files(dataset, tmp_path):
+    png = dataset.root / "pngs/0/same.png"
+    before = png.read_bytes()
+    (tmp_path / "predictions").symlink_to(dataset.root / "pngs")
+    evaluator = PanopticEvaluator(dataset.entry["name"], str(tmp_path), save_predictions=True)
+    run(evaluator, result(shift=8), result())
+    assert png.read_bytes() == before
+    assert not (tmp_path / "predictions").is_symlink()
+    assert (tmp_path / "predictions/0/same.png").is_file()
+
+
+def test_areas_of_any_kind_give_one_pq(dataset):
+    name, expected = dataset.entry["name"], None
+    segments = [s for a in dataset.content["annotations"] for s in a["segments_info"]]
+    true = 32 * 24
+    for change in ({}, {"area": 1.3 * true}, {"area": true}, {"area": 1}, {"area": 0}):
+        for segment in segments:
+            segment.pop("area", None)
+            segment.update(change)
+        dataset.write_json()
+        found = run(PanopticEvaluator(name, None), result(shift=3), result(shift=8))
+        expected = expected or found
+        assert found == expected and found["panoptic_seg"]["SQ"] < 100

@@ -2,23 +2,24 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
 from kmax_deeplab.d2.dataset_sources import panoptic_source
 from kmax_deeplab.d2.datasets import align_dataset, categories_of
+from kmax_deeplab.d2.examination import examine, spread
 from kmax_deeplab.d2.mapper import build_train_mapper
 from kmax_deeplab.d2.preparation import (
     choose_datasets,
-    examine,
     prepare_datasets,
     prepare_prediction,
-    spread,
 )
 from kmax_deeplab.d2.run_config import load_config
 from kmax_deeplab.data.categories import Categories
-from tests.own_data import CATEGORIES, OwnData
+from kmax_deeplab.data.panoptic_format import read_ids, write_ids
+from tests.own_data import CATEGORIES, CELL, GROUND, OwnData, truncate
 
 CUSTOM = Path(__file__).parents[2] / "configs" / "custom"
 
@@ -263,3 +264,21 @@ def test_a_prediction_has_the_classes_of_the_weights_with_the_ids_given(data):
     assert (found.ids, found.names) == ((12, 305, 17), classes.names)
     with pytest.raises(ValueError, match="lacks the model's classes"):
         prepare_prediction(config(), Categories.from_json(CATEGORIES[:2]), classes)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_pngs_of_another_set_are_named_before_the_run(data, train):
+    ids = read_ids(data.png_path(1))
+    write_ids(data.png_path(1), ids + 1)
+    with pytest.raises(ValueError, match=rf"{data.png_path(1)}: ids \[.*are in the PNG, not in"):
+        prepare_datasets(config(data.entry(data.root.name)), train=train)
+    write_ids(data.png_path(1), ids[:-1])
+    with pytest.raises(ValueError, match=r"1\.png is 47 pixels high and 72 wide, its image 48"):
+        prepare_datasets(config(data.entry(data.root.name)), train=train)
+
+
+def test_lost_segments_and_damaged_pngs_do_not_keep_a_run_from_its_start(data):
+    ids = read_ids(data.png_path(0))
+    write_ids(data.png_path(0), np.where(ids == CELL, GROUND, ids))
+    truncate(data.png_path(1))
+    prepare_datasets(config(data.entry(data.root.name)))

@@ -95,3 +95,37 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"{path}: not a JSON file"):
             read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "complaint"),
+    [
+        ("images", {"file_name": "c.jpg"}, "several images have the id 1"),
+        ("images", {"id": 2}, "several images have the file_name 'a/b.jpg'"),
+        (
+            "images",
+            {"id": 2, "file_name": "a/./b.jpg"},
+            "several images have the file_name 'a/b.jp",
+        ),
+        ("annotations", {"file_name": "c.png"}, "several annotations have the image_id 1"),
+        ("annotations", {"image_id": 2}, "several annotations have the file_name 'a/b.png'"),
+        (
+            "annotations",
+            {"image_id": 2, "file_name": "a/../a/b.png"},
+            "annotations have the file_n",
+        ),
+        ("categories", {"id": 4}, r"the categories \[3, 4\] are all named 'cat'"),
+    ],
+)
+def test_what_is_listed_twice_is_named(tmp_path, key, change, complaint):
+    content = copy.deepcopy(CONTENT)
+    content[key].append({**content[key][0], **change})
+    with pytest.raises(ValueError, match=rf"panoptic\.json: .*{complaint}"):
+        read(tmp_path, content)
+
+
+def test_a_segment_id_that_occurs_twice_in_an_image_is_named(tmp_path):
+    content = copy.deepcopy(CONTENT)
+    content["annotations"][0]["segments_info"] *= 2
+    with pytest.raises(ValueError, match=r"image 1 \(a/b.png\): several segments have the id 5"):
+        read(tmp_path, content)

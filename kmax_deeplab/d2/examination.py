@@ -1,0 +1,97 @@
+"""What a run looks at of a dataset beforehand: a name enters, sentences or an error leave.
+
+It is the part of `datasets/check.py` that takes no time, and a few of the PNGs: training and
+evaluation look at the others when they read them, by the same rules.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from detectron2.data import MetadataCatalog
+
+from kmax_deeplab.d2.dataset_sources import panoptic_source
+from kmax_deeplab.d2.datasets import PanopticMetadata, read_panoptic_json
+from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.dataset_check import UNUSABLE, check_places
+from kmax_deeplab.data.findings import KINDS, Finding
+from kmax_deeplab.data.labelled_image import read_true_ids
+from kmax_deeplab.data.panoptic_check import Pair, check_content, check_files, pair_files
+from kmax_deeplab.data.panoptic_format import DamagedPngError
+
+TOLERATED = frozenset({"unannotated-image", "missing-iscrowd", "stuff-in-pieces"})
+"""What training copes with: such images are left out, such segments count as no crowds or as one.
+"""
+MOST_FILES = 2000
+"""Images of a dataset whose files are looked for before a run."""
+MOST_PNGS = 20
+"""PNGs of a dataset that are compared with its JSON before a run; the others are when read."""
+MOST_NAMED = 10
+"""Findings that an error lists."""
+
+
+def examine(name: str) -> list[str]:
+    """Runs the part of a dataset's check that takes no time; other datasets than ours pass.
+
+    Returns:
+        Sentences about what training copes with.
+
+    Raises:
+        FileNotFoundError: the JSON is missing.
+        ValueError: something is wrong; the message names the first files.
+    """
+    metadata = MetadataCatalog.get(name)
+    if not isinstance(metadata, PanopticMetadata):
+        return []
+    content = read_panoptic_json(metadata.panoptic_json, name)
+    source = panoptic_source(name)
+    found = check_places(source) or check_content(content, source.json)
+    if not any(finding.kind in UNUSABLE for finding in found):
+        pairs = pair_files(content, source.images, source.pngs, source.files)
+        found += check_files(spread(pairs, MOST_FILES), source.json)
+    fatal = [finding for finding in found if finding.kind not in TOLERATED]
+    if fatal:
+        raise ValueError(describe_faults(name, fatal))
+    compare_labels(name, spread(pairs, MOST_PNGS))
+    metadata.describe(Categories.from_json(content["categories"]))
+    examples = {finding.kind: finding.message for finding in reversed(found)}
+    counts = Counter(finding.kind for finding in found)
+    return [
+        f"dataset {name!r}: {count} times, {KINDS[kind]}: {examples[kind]}."
+        for kind, count in counts.items()
+    ]
+
+
+def compare_labels(name: str, pairs: Sequence[Pair]) -> None:
+    """Compares panoptic PNGs with the JSON, as training and evaluation do when they read them.
+
+    Damaged PNGs pass: training leaves them out, evaluation names them.
+
+    Raises:
+        ValueError: a PNG is of another set, size or kind; the message names it.
+    """
+    for pair in pairs:
+        size = tuple(pair.image.get(key) for key in ("height", "width"))
+        try:
+            read_true_ids(
+                pair.png_file, pair.annotation["segments_info"], None if None in size else size
+            )
+        except DamagedPngError:
+            continue
+        except ValueError as error:
+            raise ValueError(f"dataset {name!r}: {error}") from error
+
+
+def spread(pairs: Sequence[Pair], most: int) -> list[Pair]:
+    """Picks at most so many pairs, evenly spread."""
+    step = max(len(pairs) / most, 1)
+    return [pairs[int(index * step)] for index in range(min(len(pairs), most))]
+
+
+def describe_faults(name: str, found: Sequence[Finding]) -> str:
+    """Writes findings as the message of an error."""
+    lines = "\n".join(f"  {finding}" for finding in found[:MOST_NAMED])
+    more = f"\n  … and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return (
+        f"dataset {name!r} has {len(found)} faults (python datasets/check.py shows them all):\n"
+        f"{lines}{more}"
+    )
