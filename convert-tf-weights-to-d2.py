@@ -7,9 +7,9 @@ does not fit exactly is refused. Reading a TensorFlow checkpoint needs TensorFlo
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from kmax_deeplab import command
 from kmax_deeplab.checkpoint.tensorflow import from_tensorflow, model_of
 from kmax_deeplab.checkpoint.tensorflow.files import read_variables, write_model
 
@@ -40,12 +40,9 @@ def main() -> None:
     """Reads, converts, writes, and says which config goes with the result."""
     arguments = parse_arguments()
     print(f"Reading {arguments.input} ...", flush=True)
-    try:
-        variables = read_variables(arguments.input)
-        model = model_of(variables)
-        state = from_tensorflow(variables)
-    except (ImportError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    variables = read_variables(arguments.input)
+    model = model_of(variables)
+    state = from_tensorflow(variables)
     write_model(arguments.output, state)
     folder = f"configs/{model.dataset}/panoptic_segmentation"
     print(
@@ -57,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,21 +1,22 @@
 """Trains and evaluates: the table of contents of a run, with Detectron2's command line.
 
-    python train_net.py --config-file CONFIG.yaml [--resume] [KEY VALUE …]
+    python train_net.py --config-file CONFIG.yaml [--resume | --restart] [KEY VALUE …]
     python train_net.py --config-file CONFIG.yaml --eval-only MODEL.WEIGHTS output/model_final.pth
 
-Without a GPU, `--num-gpus` counts CPU processes.
+A folder (OUTPUT_DIR) that holds a run is continued with --resume or set aside with --restart, never
+overwritten. Without a GPU, `--num-gpus` counts CPU processes.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from detectron2.engine import default_argument_parser, launch
-from detectron2.utils import comm
-
+from kmax_deeplab import command
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.evaluation import verify
-from kmax_deeplab.d2.trainer import Trainer, setup
+from kmax_deeplab.d2.launch import build_parser, comm, launch
+from kmax_deeplab.d2.trainer import Trainer, setup, train
+from kmax_deeplab.run_folder import find_start
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -26,12 +27,11 @@ def evaluate(cfg, resume: bool) -> dict[str, Any]:
     Raises:
         ValueError: no checkpoint is named, or it leaves parameters of the model untouched.
     """
-    model = Trainer.build_model(cfg)
-    checkpointer = KMaXCheckpointer(model, cfg.OUTPUT_DIR)
-    weights = checkpointer.get_checkpoint_file() if resume else cfg.MODEL.WEIGHTS
+    weights = str(find_start(Path(cfg.OUTPUT_DIR))[0] or "") if resume else cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("--eval-only needs a checkpoint: add MODEL.WEIGHTS path/to/model.pth")
-    checkpointer.load_complete(weights)
+    model = Trainer.build_model(cfg)
+    KMaXCheckpointer(model, cfg.OUTPUT_DIR).load_complete(weights)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
         verify(cfg, results)
@@ -43,15 +43,16 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     cfg = setup(args)
     if args.eval_only:
         return evaluate(cfg, args.resume)
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    _, results = train(cfg, resume=args.resume)
+    return results
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line; a run without a config is refused with the list of configs."""
-    parser = default_argument_parser()
+    parser = build_parser()
     args = parser.parse_args(arguments)
+    if args.resume and args.restart:
+        parser.error("--resume goes on with a run and --restart begins anew: choose one")
     if not args.config_file:
         leaves = (path for path in CONFIGS.rglob("*.yaml") if "_base_" not in path.parts)
         names = "\n  ".join(str(path.relative_to(CONFIGS.parent)) for path in sorted(leaves))
@@ -61,11 +62,4 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     options = parse_args()
-    launch(
-        main,
-        options.num_gpus,
-        num_machines=options.num_machines,
-        machine_rank=options.machine_rank,
-        dist_url=options.dist_url,
-        args=(options,),
-    )
+    command.run(lambda: launch(main, options))

@@ -12,13 +12,13 @@ faults:
 
 import argparse
 import os
-import sys
 import zlib
 from collections import Counter
 from pathlib import Path
 
 from tabulate import tabulate
 
+from kmax_deeplab import command
 from kmax_deeplab.data.dataset_check import (
     DatasetReport,
     Source,
@@ -179,11 +179,7 @@ def run(args: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 if anything is wrong."""
     args = parse_args(arguments)
-    try:
-        faults = run(args)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(str(error))
-    sys.exit(1 if faults else 0)
+    command.run(lambda: int(run(args) > 0))
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ classes: a table with tabs between the columns id, name, isthing (1 or 0) and, i
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
+from kmax_deeplab import command
 from kmax_deeplab.data.categories import Categories, read_categories
 from kmax_deeplab.data.from_detection import draw_images, join_categories, read_detection
 from kmax_deeplab.data.from_label_pngs import LabelFolders, draw_files, match_folders
@@ -111,14 +111,9 @@ def ignored(args: argparse.Namespace, categories: Categories) -> list[int]:
     return args.ignore
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Converts and says what came out; a refusal ends with a sentence instead of a traceback."""
-    args = parse_args(arguments)
-    convert = {"pngs": convert_pngs, "detection": convert_detection}[args.command]
-    try:
-        written = convert(args)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(str(error))
+def run(args: argparse.Namespace) -> None:
+    """Converts and says what came out."""
+    written = {"pngs": convert_pngs, "detection": convert_detection}[args.command](args)
     print(f"{args.output / JSON}, {args.output / PNGS}/: {written.images} images")
     for sentence in describe(written):
         print(sentence)
@@ -136,6 +131,12 @@ def describe(written: Written) -> Iterator[str]:
     yield f"Queries that an image needs: {describe_distribution(written.needed)}; {proposal}."
     if excess := describe_excess("warning", written.needed, DEFAULT_QUERIES):
         yield excess
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Converts what the command line names."""
+    args = parse_args(arguments)
+    command.run(lambda: run(args))
 
 
 if __name__ == "__main__":

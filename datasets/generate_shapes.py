@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from shapes_scene import CATEGORIES, draw
 
+from kmax_deeplab import command
+
 GENERATOR = 1  # raise it whenever the drawings change, so that old folders are not reused
 SPLITS = ("train", "val")
 
@@ -93,12 +95,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=129, help="height and width in pixels")
     options = vars(parser.parse_args())
     output = options.pop("output")
-    try:
-        written = generate(output, Settings(**options))
-    except ValueError as error:
-        parser.error(str(error))
+    written = generate(output, Settings(**options))
     print(f"{output}: {'written' if written else 'already there, unchanged'}")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

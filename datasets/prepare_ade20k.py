@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kmax_deeplab import command
 from kmax_deeplab.data.ade20k import ade20k_categories
 from kmax_deeplab.data.derived_truth import instance_annotations
 from kmax_deeplab.data.panoptic_format import encode_ids
@@ -27,7 +28,6 @@ from kmax_deeplab.data.preparation import (
     is_image,
     map_in_processes,
     require,
-    run,
     unpack_first,
 )
 from kmax_deeplab.whole_files import write_json, write_png
@@ -189,4 +189,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    command.run(main)

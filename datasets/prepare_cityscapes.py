@@ -19,12 +19,12 @@ from pathlib import Path
 from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from cityscapesscripts.preparation.json2labelImg import json2labelImg
 
+from kmax_deeplab import command
 from kmax_deeplab.data.preparation import (
     arguments,
     is_image,
     map_in_processes,
     require,
-    run,
     unpack_first,
 )
 from kmax_deeplab.whole_files import whole_file
@@ -119,4 +119,4 @@ def _is_complete(target: Path, annotated: Path, workers: int) -> bool:
 
 
 if __name__ == "__main__":
-    run(main)
+    command.run(main)

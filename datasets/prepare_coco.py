@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kmax_deeplab import command
 from kmax_deeplab.data.derived_truth import semantic_map
 from kmax_deeplab.data.panoptic_format import read_ids
 from kmax_deeplab.data.preparation import (
@@ -23,7 +24,6 @@ from kmax_deeplab.data.preparation import (
     is_image,
     map_in_processes,
     require,
-    run,
     unpack_first,
 )
 from kmax_deeplab.whole_files import write_png
@@ -111,4 +111,4 @@ def _require_all(paths: Sequence[Path], remedy: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    command.run(main)

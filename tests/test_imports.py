@@ -12,8 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "kmax_deeplab"
 ROOMS = {
     "__init__": set(),  # hands out names of other rooms lazily, by string
     "structures": set(),
-    "run_stamp": {"whole_files"},
+    "run_stamp": set(),
     "heap": set(),
+    "run_folder": {"checkpoint", "whole_files"},
+    "command": set(),
     "whole_files": set(),
     "modeling": {"structures"},
     "losses": {"structures"},

@@ -12,6 +12,7 @@ import torch
 
 import train_net
 from kmax_deeplab.checkpoint.parts import part_of
+from kmax_deeplab.d2.trainer import Trainer
 
 ROOT = Path(train_net.__file__).parent
 CONFIG = str(ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml")
@@ -149,3 +150,116 @@ def test_two_cpu_processes_train_and_evaluate_together(shapes, tmp_path):
     subprocess.run([*script, *arguments, "SOLVER.MAX_ITER", "1"], check=True, env=environment)
     last = json.loads((tmp_path / "metrics.json").read_text().splitlines()[-1])
     assert "panoptic_seg/PQ" in last
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Reads all files of a folder but the log and the lock."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(p): p.read_bytes() for p in files if p.name not in ("log.txt", ".lock")}
+
+
+def test_a_finished_run_is_not_overwritten_but_set_aside(shapes, tmp_path):
+    changes = {"SOLVER.MAX_ITER": 1}
+    run(shapes, tmp_path, **changes)
+    before = snapshot(tmp_path)
+    with pytest.raises(ValueError, match=r"model_final\.pth.*--resume.*--restart"):
+        run(shapes, tmp_path, **changes)
+    assert snapshot(tmp_path) == before
+    run(shapes, tmp_path, "--restart", **changes)
+    aside = snapshot(tmp_path / "earlier_1")
+    moved = {name.replace("/earlier_1", ""): content for name, content in aside.items()}
+    assert {n: c for n, c in moved.items() if "log.txt" not in n} == before
+    assert (tmp_path / "model_final.pth").is_file()
+
+
+def test_a_refused_resume_changes_nothing(finished, shapes, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    before = snapshot(tmp_path / "run")
+    other = {"MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES": 20}
+    with pytest.raises(ValueError, match="does not fit this model"):
+        run(shapes, tmp_path / "run", "--resume", **other)
+    assert {n: c for n, c in snapshot(tmp_path / "run").items() if "tfevents" not in n} == {
+        n: c for n, c in before.items() if "tfevents" not in n
+    }
+
+
+def test_what_a_resumed_run_does_otherwise_is_used_and_said(finished, shapes, tmp_path):
+    output, _ = finished
+    for name in ("model_0000001.pth", "config.yaml"):
+        shutil.copy(output / name, tmp_path)
+    (tmp_path / "last_checkpoint").write_text("model_gone.pth")
+    run(shapes, tmp_path, "--resume", **{"SOLVER.BASE_LR": 0.25, "SOLVER.MAX_ITER": 3})
+    log = (tmp_path / "log.txt").read_text()
+    assert "last_checkpoint names 'model_gone.pth'" in log
+    assert "Continuing from model_0000001.pth" in log
+    assert "SOLVER.BASE_LR: " in log and "→ 0.25" in log and "SOLVER.MAX_ITER: 4 → 3" in log
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    (rate,) = (line["lr"] for line in lines if "lr" in line)
+    assert rate == pytest.approx(0.25 * (1 - 2 / 3) ** 0.9)
+
+
+def test_a_resume_onto_other_class_names_is_refused(finished, shapes, tmp_path):
+    output, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(finished[0], output)
+    shutil.copytree(shapes, data)
+    for split in ("train", "val"):
+        path = data / split / "panoptic.json"
+        content = json.loads(path.read_text())
+        content["categories"][0]["name"] = "another"
+        path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"no class 'another'[^$]*a run to resume keeps its"):
+        names = {"DATASETS.TRAIN": ("own_train",), "DATASETS.TEST": ("own_val",)}
+        datasets = [
+            {"name": f"own_{split}", "images": str(data / split / "images")}
+            | {"json": str(data / split / "panoptic.json"), "pngs": str(data / split / "panoptic")}
+            for split in ("train", "val")
+        ]
+        run(shapes, output, "--resume", **{"DATASETS.PANOPTIC": datasets, **names})
+
+
+def test_torchrun_is_refused(shapes, tmp_path, monkeypatch):
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=r"torchrun.*--num-gpus N"):
+        run(shapes, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def poison(trainer, name, at):
+    """Makes the gradient of a parameter NaN in one iteration."""
+
+    def hook(gradient):
+        return gradient * float("nan") if trainer.iter == at else gradient
+
+    dict(trainer.model.named_parameters())[name].register_hook(hook)
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_nan_gradient_never_reaches_a_checkpoint(shapes, tmp_path, monkeypatch, at):
+    name = "sem_seg_head.predictor.cluster_centers.weight"
+    begin = Trainer.begin
+
+    def begin_poisoned(trainer, start):
+        begin(trainer, start)
+        named = dict(trainer.model.named_parameters())
+        poison(trainer, next(n for n in named if n.endswith("cluster_centers.weight")), at)
+
+    monkeypatch.setattr(Trainer, "begin", begin_poisoned)
+    with pytest.raises(
+        ValueError, match=r"is not written: 1 of .*cluster_centers\.weight"
+    ) as caught:
+        run(shapes, tmp_path, **{"SOLVER.CLIP_GRADIENTS.ENABLED": False})
+    assert f"model_{at:07d}.pth" in str(caught.value) and name.split(".")[-2] in str(caught.value)
+    for path in tmp_path.glob("model_*.pth"):
+        assert all(v.isfinite().all() for v in torch.load(path)["model"].values())
+    assert len(list(tmp_path.glob("model_*.pth"))) == (at == 3)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(finished, shapes, tmp_path):
+    content = torch.load(finished[0] / "model_final.pth")
+    name = next(n for n in content["model"] if n.endswith("running_var"))
+    content["model"][name][0] = float("inf")
+    torch.save(content, tmp_path / "broken.pth")
+    weights = {"MODEL.WEIGHTS": tmp_path / "broken.pth"}
+    with pytest.raises(ValueError, match=rf"broken\.pth cannot be used: 1 of .*{name}"):
+        run(shapes, tmp_path / "out", "--eval-only", **weights)

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from detectron2.config import CfgNode
 
+from kmax_deeplab import command
 from kmax_deeplab.benchmark.stages import Row
 from kmax_deeplab.benchmark.table import (
     Result,
@@ -30,10 +30,11 @@ from kmax_deeplab.benchmark.table import (
     format_comparison,
     format_result,
 )
-from kmax_deeplab.d2.config import validate
+from kmax_deeplab.d2.config_check import validate
 from kmax_deeplab.d2.measure import measure_inference, measure_postprocessing, measure_training
 from kmax_deeplab.d2.measure_data import measure_data
-from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
+from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
+from kmax_deeplab.whole_files import write_json
 
 
 def read_config(args: argparse.Namespace) -> CfgNode:
@@ -138,7 +139,7 @@ def main() -> None:
     args = parse_args()
     result = measure(args)
     if args.json:
-        args.json.write_text(json.dumps(result.to_dict(), indent=1))
+        write_json(args.json, result.to_dict(), indent=1)
     if args.compare:
         print(format_comparison(measure_other(args), result))
     else:
@@ -146,4 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

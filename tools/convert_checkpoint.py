@@ -9,12 +9,12 @@ The input may be any whole model that this project reads, released or ours, .pth
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from kmax_deeplab import command
 from kmax_deeplab.checkpoint.files import EXTRAS, read_checkpoint, write_checkpoint
 from kmax_deeplab.checkpoint.released import to_released
 from kmax_deeplab.checkpoint.sources import translate
@@ -70,12 +70,10 @@ def convert(args: argparse.Namespace) -> str:
     return f"{args.output}: {len(state)} entries, {args.names} names{left_out}"
 
 
-def main() -> None:
-    """Runs the conversion; a refusal ends with a sentence instead of a traceback."""
-    try:
-        print(convert(parse_args()))
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the conversion."""
+    args = parse_args(arguments)
+    command.run(lambda: print(convert(args)))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ the originals; it gives a file without classifier that other codes with our name
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from kmax_deeplab import command
 from kmax_deeplab.checkpoint.files import read_checkpoint, write_checkpoint
 from kmax_deeplab.checkpoint.sources import SOURCES, recognise, translate
 from kmax_deeplab.checkpoint.timm_hub import find_timm_weights
@@ -53,12 +53,10 @@ def convert(args: argparse.Namespace) -> str:
     )
 
 
-def main() -> None:
-    """Runs the conversion; a refusal ends with a sentence instead of a traceback."""
-    try:
-        print(convert(parse_args()))
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the conversion."""
+    args = parse_args(arguments)
+    command.run(lambda: print(convert(args)))
 
 
 if __name__ == "__main__":

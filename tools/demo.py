@@ -15,18 +15,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from detectron2.config import CfgNode
-from detectron2.utils.logger import setup_logger
 from torch import nn
 
-from kmax_deeplab import run_stamp
+from kmax_deeplab import command, run_stamp
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
-from kmax_deeplab.d2.config import validate
+from kmax_deeplab.d2.config_check import validate
 from kmax_deeplab.d2.preparation import prepare_datasets
 from kmax_deeplab.d2.progress import ProgressLine
-from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
+from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
+from kmax_deeplab.d2.run_log import log_to_file
 from kmax_deeplab.d2.showcase import make_report
-from kmax_deeplab.d2.trainer import Trainer
+from kmax_deeplab.d2.trainer import Trainer, train
 from kmax_deeplab.visualize.report import write_report
 from kmax_deeplab.visualize.scores import format_scores
 
@@ -87,13 +86,6 @@ def panoptic_entry(folder: Path, name: str) -> dict[str, str]:
     }
 
 
-def log_to(path: Path) -> None:
-    """Sends all log messages and warnings to a file, for the terminal shows progress only."""
-    logging.captureWarnings(True)
-    for name in ("detectron2", "fvcore", "kmax_deeplab", "py.warnings"):
-        setup_logger(str(path), name=name, configure_stdout=False)
-
-
 def generate(options: dict[str, int], folder: Path) -> None:
     """Generates the dataset unless it is there."""
     command = [sys.executable, str(GENERATOR), "--output", str(folder)]
@@ -102,17 +94,10 @@ def generate(options: dict[str, int], folder: Path) -> None:
     subprocess.run(command, check=True)
 
 
-def train(cfg: CfgNode) -> tuple[nn.Module, dict]:
+def learn(cfg: CfgNode) -> tuple[nn.Module, dict]:
     """Trains from the last checkpoint on; returns the model and its results on unseen images."""
-    folder = Path(cfg.OUTPUT_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(cfg.dump())
-    trainer = Trainer(cfg)
-    trainer.register_hooks([ProgressLine(sys.stdout)])
-    trainer.resume_or_load(resume=True)
-    if trainer.start_iter:
-        print(f"  continuing at iteration {trainer.start_iter}")
-    return trainer.model, trainer.train()
+    trainer, results = train(cfg, resume=True, hooks=[ProgressLine(sys.stdout)])
+    return trainer.model, results
 
 
 def evaluate(cfg: CfgNode, weights: Path) -> tuple[nn.Module, dict]:
@@ -158,7 +143,7 @@ def run(args: argparse.Namespace) -> None:
         run_stamp.claim(args.output, settings, REMEDY)
     print(f"1/4 Dataset ({args.train_images} + {args.val_images} images)", flush=True)
     generate(data_options(args, cfg), args.output / "data")
-    log_to(args.output / "log.txt")
+    log_to_file(args.output / "log.txt")
     for decision in prepare_datasets(cfg):
         logging.getLogger("kmax_deeplab").info(decision)
     cfg.freeze()
@@ -168,21 +153,16 @@ def run(args: argparse.Namespace) -> None:
         model, results = evaluate(cfg, weights)
     else:
         print(f"2/4 Training, then 3/4 evaluation (details: {args.output / 'log.txt'})", flush=True)
-        model, results = train(cfg)
+        model, results = learn(cfg)
     print("4/4 Report", flush=True)
     report(args, cfg, model, results)
     print(f"Open {args.output / 'report.html'} in a browser.")
 
 
 def main() -> None:
-    """Runs the demo; refusals and Ctrl-C end with a sentence instead of a traceback."""
+    """Runs the demo; the same command continues from the last checkpoint of an interrupted one."""
     args = parse_args()
-    try:
-        run(args)
-    except run_stamp.OtherRunError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("\nInterrupted. The same command continues from the last checkpoint.")
+    command.run(lambda: run(args))
 
 
 if __name__ == "__main__":

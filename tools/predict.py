@@ -11,23 +11,28 @@ may give others ids but no other names. KEY VALUE pairs go after `--opts`.
 """
 
 import argparse
+import signal
 import sys
+import time
 from pathlib import Path
 
-from detectron2.config import CfgNode
-from PIL import Image
 from tqdm import tqdm
 
+from kmax_deeplab import command
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
-from kmax_deeplab.d2.config import validate
+from kmax_deeplab.d2.config_check import validate
 from kmax_deeplab.d2.labelled_files import UnreadableImageError
 from kmax_deeplab.d2.prediction import PredictedImage, Predictor, name_images
 from kmax_deeplab.d2.preparation import prepare_prediction
-from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
+from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
 from kmax_deeplab.d2.trainer import Trainer
 from kmax_deeplab.data.categories import Categories, read_categories
 from kmax_deeplab.data.panoptic_format import png_folder, write_ids, write_predictions_json
 from kmax_deeplab.visualize.overlays import draw_panoptic
+from kmax_deeplab.whole_files import write_png
+
+USED_UP = 0.8
+"""Share of the queries with a segment from which on an image may hold more than were found."""
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -61,16 +66,25 @@ def read_config(args: argparse.Namespace) -> tuple[CfgNode, Categories]:
     return cfg, categories
 
 
+def require_apart(named: dict[str, Path], output: Path) -> None:
+    """Refuses to write where images are read from.
+
+    Raises:
+        ValueError: an image lies in the output folder.
+    """
+    for path in named.values():
+        if path.resolve().is_relative_to(output.resolve()):
+            raise ValueError(f"{path} lies in the folder of the results: choose another --output")
+
+
 def write(output: Path, name: str, predicted: PredictedImage, categories: Categories) -> dict:
     """Writes the PNG and the overlay of an image; returns its entry of predictions.json."""
     png = f"{name}.png"
     write_ids(png_folder(output / "predictions.json") / png, predicted.panoptic)
-    overlay = output / "overlays" / png
-    overlay.parent.mkdir(parents=True, exist_ok=True)
     picture = draw_panoptic(
         predicted.image, predicted.panoptic, predicted.segments_info, categories
     )
-    Image.fromarray(picture).save(overlay)
+    write_png(output / "overlays" / png, picture)
     segments = [
         {"id": segment["id"], "category_id": categories.ids[segment["category_id"]]}
         for segment in predicted.segments_info
@@ -78,38 +92,83 @@ def write(output: Path, name: str, predicted: PredictedImage, categories: Catego
     return {"image_id": name, "file_name": png, "segments_info": segments}
 
 
+class Journal:
+    """`predictions.json` of what is done so far: after every early image, later every few seconds.
+
+    Args:
+        path: of the JSON; an earlier one is replaced with the first entry.
+        categories: of the predictions.
+    """
+
+    EARLY, PERIOD = 50, 5.0
+
+    def __init__(self, path: Path, categories: Categories) -> None:
+        self.path, self.entries = path, []
+        self._categories, self._written = categories.to_json(), 0.0
+
+    def add(self, entry: dict) -> None:
+        """Adds an image."""
+        self.entries.append(entry)
+        if len(self.entries) <= self.EARLY or time.monotonic() - self._written > self.PERIOD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes all entries."""
+        write_predictions_json(self.path, self.entries, self._categories)
+        self._written = time.monotonic()
+
+
+def predict_all(
+    predict: Predictor, named: dict[str, Path], journal: Journal, categories: Categories
+) -> int:
+    """Predicts images one after the other and writes what is found; returns how many it cannot."""
+    failed, progress = 0, tqdm(named.items(), unit="image")
+    try:
+        for name, path in progress:
+            try:
+                predicted = predict(path)
+            except UnreadableImageError as error:
+                failed += 1
+                progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
+            else:
+                journal.add(write(journal.path.parent, name, predicted, categories))
+    finally:
+        journal.flush()
+    return failed
+
+
+def warn_of_used_up_queries(entries: list[dict], num_queries: int) -> None:
+    """Says how many images have nearly as many segments as the model has queries, if any have."""
+    counts = [len(entry["segments_info"]) for entry in entries]
+    if crowded := [count for count in counts if count >= USED_UP * num_queries]:
+        print(
+            f"{len(crowded)} of {len(counts)} images have nearly as many segments (up to "
+            f"{max(crowded)}) as the model has queries, {num_queries}: it may have missed others.",
+            file=sys.stderr,
+        )
+
+
 def run(args: argparse.Namespace) -> int:
     """Predicts all images; returns how many could not be read."""
     named = name_images(args.images)
+    require_apart(named, args.output)
     cfg, categories = read_config(args)
     model = Trainer.build_model(cfg)
     KMaXCheckpointer(model).load_complete(cfg.MODEL.WEIGHTS)
-    predict, entries, damaged = Predictor(cfg, model), [], 0
-    progress = tqdm(named.items(), unit="image")
-    for name, path in progress:
-        try:
-            predicted = predict(path)
-        except UnreadableImageError as error:
-            damaged += 1
-            progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
-        else:
-            entries.append(write(args.output, name, predicted, categories))
-    path = args.output / "predictions.json"
-    write_predictions_json(path, entries, categories.to_json())
-    print(f"{path}: {len(entries)} images; pictures in {args.output / 'overlays'}")
-    if damaged:
-        print(f"{damaged} of {len(named)} images could not be read.", file=sys.stderr)
-    return damaged
+    journal = Journal(args.output / "predictions.json", categories)
+    failed = predict_all(Predictor(cfg, model), named, journal, categories)
+    print(f"{journal.path}: {len(journal.entries)} images; pictures in {args.output / 'overlays'}")
+    warn_of_used_up_queries(journal.entries, cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES)
+    if failed:
+        print(f"{failed} of {len(named)} images could not be read.", file=sys.stderr)
+    return failed
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exits with 1 if an image could not be read; a refusal ends with a sentence."""
+    """Exits with 1 if an image could not be read."""
     args = parse_args(arguments)
-    try:
-        damaged = run(args)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
-    sys.exit(1 if damaged else 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    command.run(lambda: int(run(args) > 0))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@ truth, the prediction and every k-means layer. The curves come from metrics.json
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from detectron2.config import CfgNode
-
+from kmax_deeplab import command
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
-from kmax_deeplab.d2.config import validate
+from kmax_deeplab.d2.config_check import validate
 from kmax_deeplab.d2.preparation import prepare_datasets
-from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
+from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
 from kmax_deeplab.d2.showcase import make_report
 from kmax_deeplab.d2.trainer import Trainer
 from kmax_deeplab.visualize.report import write_report
@@ -81,12 +79,9 @@ def run(args: argparse.Namespace) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Writes the page; a refusal ends with a sentence instead of a traceback."""
-    try:
-        path = run(parse_args(arguments))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
-    print(f"Open {path} in a browser.")
+    """Writes the page."""
+    args = parse_args(arguments)
+    command.run(lambda: print(f"Open {run(args)} in a browser."))
 
 
 if __name__ == "__main__":

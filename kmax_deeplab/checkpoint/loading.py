@@ -6,6 +6,7 @@ whole backbone.
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from kmax_deeplab.checkpoint.fit import Fit, compare, size
@@ -50,9 +51,39 @@ def load_weights(
             f"missing, {len(fit.unexpected)} unexpected, {len(fit.mismatched)} of another shape, "
             f"of {len(wanted)}.\n{fit.table()}\n{_remedy(weights, fit, complete=complete)}"
         )
+    require_finite(found, f"{origin} cannot be used")
     model.load_state_dict(found, strict=False)
     renewed = [name for name in here if name not in wanted]
     return "; ".join([_describe(origin, weights, wanted), *_notes(weights, reinitialize, renewed)])
+
+
+def require_finite(state: State, consequence: str) -> None:
+    """Refuses weights with NaN or infinite values; one look at the device for all of them.
+
+    Args:
+        state: {name: tensor}.
+        consequence: what the refusal means, the beginning of the message.
+
+    Raises:
+        ValueError: naming the first entries.
+    """
+    floats = {name: value for name, value in state.items() if value.is_floating_point()}
+    by_device: dict[torch.device, list[str]] = {}
+    for name, value in floats.items():
+        by_device.setdefault(value.device, []).append(name)
+    broken = [
+        name
+        for names in by_device.values()
+        for name, is_finite in zip(
+            names, torch.stack([floats[n].isfinite().all() for n in names]).tolist(), strict=True
+        )
+        if not is_finite
+    ]
+    if broken:
+        raise ValueError(
+            f"{consequence}: {len(broken)} of {len(floats)} entries hold values that are not "
+            f"finite (NaN, inf): {_first(broken, 3)}"
+        )
 
 
 def _remedy(weights: Weights, fit: Fit, *, complete: bool) -> str:

@@ -1,7 +1,19 @@
 """The edge: the only room that knows Detectron2. Importing it registers everything by its name."""
 
-from kmax_deeplab.d2 import backbones, heads, meta_arch, timm_backbone
-from kmax_deeplab.d2.benchmarks import register_benchmarks
+import importlib.util
+import warnings
+
+if importlib.util.find_spec("detectron2") is None:
+    raise ModuleNotFoundError(
+        "Detectron2 is not installed, and this part of kmax_deeplab needs it: run "
+        "`python tools/install_detectron2.py` in the project's folder, or `make install`",
+        name="detectron2",
+    )
+# Detectron2 and fvcore compile functions when they are imported, which PyTorch deprecates.
+warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)
+
+from kmax_deeplab.d2 import backbones, heads, meta_arch, timm_backbone  # noqa: E402
+from kmax_deeplab.d2.benchmarks import register_benchmarks  # noqa: E402
 
 __all__ = ["backbones", "heads", "meta_arch", "timm_backbone"]
 

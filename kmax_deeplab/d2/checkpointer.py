@@ -3,25 +3,24 @@
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
-from fvcore.common.checkpoint import Checkpointer
 from iopath.common.file_io import PathHandler
 from torch import nn
 
 from kmax_deeplab.checkpoint.classes import KEY, read_classes
 from kmax_deeplab.checkpoint.files import read_checkpoint
-from kmax_deeplab.checkpoint.loading import load_weights
+from kmax_deeplab.checkpoint.loading import load_weights, require_finite
 from kmax_deeplab.checkpoint.parts import CLASSES
 from kmax_deeplab.checkpoint.timm_hub import find_timm_weights
 from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.whole_files import PARTIAL, write_text
 
 logger = logging.getLogger(__name__)
 
-PARTIAL = ".partial"
-"""Marks a checkpoint that is still being written."""
 WHERE = (
     "Released checkpoints: see Models in README.md. ImageNet backbones: MODEL.WEIGHTS "
     "timm://convnext_tiny.fb_in22k_ft_in1k_384, or a file of torchvision, timm or ConvNeXt"
@@ -41,18 +40,19 @@ class TimmHandler(PathHandler):
 PathManager.register_handler(TimmHandler())
 
 
-def classes_of_weights(cfg: CfgNode, *, resume: bool = False, train: bool) -> Categories | None:
+def classes_of_weights(
+    cfg: CfgNode, start: Path | None = None, *, train: bool
+) -> Categories | None:
     """Returns the classes of the weights that a run begins with, if they say so.
 
     Args:
-        cfg: names the weights and the folder of the run.
-        resume: whether the last checkpoint of the folder is used, if there is one.
-        train: whether the weights may be re-initialised; then those of other classes do.
+        cfg: names the weights, and what of them begins anew.
+        start: checkpoint that a run goes on from, in their place.
+        train: whether parts may begin anew; then weights of other classes will do.
     """
-    path = Checkpointer(nn.Identity(), cfg.OUTPUT_DIR).get_checkpoint_file() if resume else ""
-    if not path and train and CLASSES in cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE:
+    if start is None and train and CLASSES in cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE:
         return None
-    path = path or cfg.MODEL.WEIGHTS
+    path = str(start or cfg.MODEL.WEIGHTS)
     return read_classes(path) if path and "://" not in path and os.path.isfile(path) else None
 
 
@@ -134,7 +134,11 @@ class KMaXCheckpointer(DetectionCheckpointer):
         """Writes `name`.pth; a run killed meanwhile keeps its previous checkpoint.
 
         Beside the weights lie the model's classes, if it knows them.
+
+        Raises:
+            ValueError: a parameter or a statistic is not finite; no file is touched.
         """
+        require_finite(self.model.state_dict(), f"{self.save_dir}/{name}.pth is not written")
         categories = getattr(self.model, "categories", None)
         classes = {} if categories is None else {KEY: categories.to_json()}
         super().save(name + PARTIAL, **classes, **kwargs)
@@ -144,9 +148,7 @@ class KMaXCheckpointer(DetectionCheckpointer):
         basename = last_filename_basename.replace(PARTIAL, "")
         if basename != last_filename_basename:
             self._rename(last_filename_basename, basename)
-        with open(os.path.join(self.save_dir, "last_checkpoint" + PARTIAL), "w") as f:
-            f.write(basename)
-        self._rename("last_checkpoint" + PARTIAL, "last_checkpoint")
+        write_text(os.path.join(self.save_dir, "last_checkpoint"), basename)
 
     def _rename(self, old: str, new: str) -> None:
         os.replace(os.path.join(self.save_dir, old), os.path.join(self.save_dir, new))

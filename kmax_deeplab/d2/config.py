@@ -1,20 +1,10 @@
-"""Configuration: every key this project adds to Detectron2's, once, with its unit; and its check.
+"""Configuration: every key this project adds to Detectron2's, once, with its unit.
 
 Names and defaults are those of the released code (the COCO ResNet-50 recipe), so that released YAML
 files work unchanged. New keys default to the released behaviour.
 """
 
 from detectron2.config import CfgNode
-
-from kmax_deeplab.checkpoint.parts import check_parts
-
-MAPPERS = (
-    "panoptic_lsj",
-    "coco_panoptic_lsj",
-    "cityscapes_panoptic_lsj",
-    "ade20k_panoptic_lsj",
-)
-"""Accepted INPUT.DATASET_MAPPER_NAME: the released names and the plain one, all the same mapper."""
 
 LEGACY_KEYS = (
     "INPUT.SIZE_DIVISIBILITY",  # images are padded to INPUT.IMAGE_SIZE
@@ -203,28 +193,3 @@ def _add_tensorflow_variants(cfg: CfgNode) -> None:
     # Drop probability of every block, in order.
     node.DROP_PATH_PROBS = [0.0] * 8 + [0.15] * 6 + [0.2] * 2
     node.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
-
-
-def validate(cfg: CfgNode) -> None:
-    """Refuses a config that cannot work, before anything is built.
-
-    Raises:
-        ValueError: naming the key, its value and what is accepted.
-    """
-    mapper = cfg.INPUT.DATASET_MAPPER_NAME
-    if mapper not in MAPPERS:
-        raise ValueError(f"INPUT.DATASET_MAPPER_NAME {mapper!r} is unknown; use one of {MAPPERS}")
-    size = list(cfg.INPUT.IMAGE_SIZE)
-    if len(size) != 2 or any(side < 32 or side % 32 > 1 for side in size):
-        raise ValueError(
-            f"INPUT.IMAGE_SIZE {size} must be (height, width), each 32k + 1 (or 32k) pixels, "
-            f"e.g. {[max(side // 32, 1) * 32 + 1 for side in size]}"
-        )
-    check_parts(cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE)
-    if cfg.TEST.MAX_IMAGES < 0 or cfg.TEST.IMS_PER_BATCH < 1:
-        raise ValueError(
-            f"TEST.MAX_IMAGES is {cfg.TEST.MAX_IMAGES} (0 or more) and TEST.IMS_PER_BATCH is "
-            f"{cfg.TEST.IMS_PER_BATCH} (1 or more): correct the one that is out of range"
-        )
-    if cfg.INPUT.FORMAT != "RGB":
-        raise ValueError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; this network reads 'RGB'")

@@ -105,6 +105,8 @@ class kMaXDeepLab(nn.Module):
         output = self.sem_seg_head(features)
         if self.training:
             return self.criterion(output, [self._targets(x) for x in batched_inputs])
+        for name in ("pred_logits", "pred_masks"):
+            _require_finite(output[name], batched_inputs)
         geometries = self.geometries(batched_inputs)
         predictions = zip(output["pred_logits"], output["pred_masks"], geometries, strict=True)
         results = (self.postprocess(*prediction) for prediction in predictions)
@@ -157,6 +159,16 @@ class kMaXDeepLab(nn.Module):
         instances = x["instances"]
         masks = getattr(instances.gt_masks, "tensor", instances.gt_masks)
         return Targets.from_masks(instances.gt_classes, masks, x["sem_seg_gt"]).to(self.device)
+
+
+def _require_finite(values: Tensor, batched_inputs: list[dict]) -> None:
+    """Refuses an answer that is none; post-processing would find nothing in it, without a word."""
+    if not values.isfinite().all():
+        names = [x.get("file_name", "an image without name") for x in batched_inputs]
+        raise ValueError(
+            f"the model's output for {', '.join(names)} holds NaN or infinite values: its weights "
+            "or the precision (half, autocast) do not fit"
+        )
 
 
 def _to_detectron2(result: PostprocessedImage, x: dict) -> dict:

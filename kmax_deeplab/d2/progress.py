@@ -22,6 +22,8 @@ class ProgressLine(HookBase):
 
     def before_train(self) -> None:
         self._begun = time.monotonic()
+        if self.trainer.start_iter:
+            self.stream.write(f"  continuing at iteration {self.trainer.start_iter}\n")
 
     def after_step(self) -> None:
         now = time.monotonic()

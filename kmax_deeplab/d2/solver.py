@@ -1,5 +1,8 @@
 """Optimizer and learning-rate schedule of the recipe: config and model in, torch objects out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import LRMultiplier
@@ -126,6 +129,22 @@ class WarmupPoly(ParamScheduler):
             progress = iteration / self.warmup_iters
             return self.warmup_factor + (1.0 - self.warmup_factor) * progress
         return max((1.0 - iteration / self.max_iter) ** self.power, self.floor)
+
+
+@contextmanager
+def configured_rates(optimizer: torch.optim.Optimizer, scheduler: LRMultiplier) -> Iterator[None]:
+    """Keeps learning rates and weight decays of the config while a checkpoint is loaded.
+
+    A checkpoint holds those of the run that wrote it; the iteration it stands at is taken from it.
+    """
+    keys = ("initial_lr", "weight_decay")
+    configured = [{key: group[key] for key in keys} for group in optimizer.param_groups]
+    base_rates = list(scheduler.base_lrs)
+    yield
+    scheduler.base_lrs = base_rates
+    rates = scheduler.get_lr()
+    for group, values, rate in zip(optimizer.param_groups, configured, rates, strict=True):
+        group.update(values, lr=rate)
 
 
 def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRMultiplier:

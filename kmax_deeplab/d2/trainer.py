@@ -7,7 +7,11 @@ Section "Recipe" of the paper's appendix for optimiser and schedule, which live 
 
 import argparse
 import logging
+import os
+import sys
 import weakref
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +19,12 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, build_detection_test_loader
 from detectron2.data.build import get_detection_dataset_dicts
-from detectron2.engine import AMPTrainer, DefaultTrainer, SimpleTrainer, default_setup
+from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -27,7 +32,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
-from kmax_deeplab.d2.config import validate
+from kmax_deeplab.d2.config_check import (
+    tell_surprises,
+    validate,
+    validate_evaluation,
+    validate_training,
+)
+from kmax_deeplab.d2.config_files import read_config_file
 from kmax_deeplab.d2.data_stream import TrainingStream, build_stream_loader, derive_seed
 from kmax_deeplab.d2.evaluation import (
     build_evaluator,
@@ -38,9 +49,12 @@ from kmax_deeplab.d2.evaluation import (
 from kmax_deeplab.d2.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.metrics_log import forget_metrics_from
 from kmax_deeplab.d2.preparation import prepare_datasets
-from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
-from kmax_deeplab.d2.solver import build_lr_scheduler, build_optimizer
+from kmax_deeplab.d2.run_config import adapt_to_machine, describe_changes, load_config
+from kmax_deeplab.d2.run_log import EarlyLines, log_start, log_to_folder
+from kmax_deeplab.d2.solver import build_lr_scheduler, build_optimizer, configured_rates
 from kmax_deeplab.heap import keep_freed_memory
+from kmax_deeplab.run_folder import find_start, locked, require_vacant, set_aside
+from kmax_deeplab.whole_files import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -48,29 +62,88 @@ logger = logging.getLogger(__name__)
 def setup(args: argparse.Namespace) -> CfgNode:
     """Builds, checks and logs the config of a run; registers and checks the datasets it names.
 
+    Nothing that lies in the folder of the run is changed.
+
     Args:
-        args: what `detectron2.engine.default_argument_parser` returns.
+        args: what `detectron2.engine.default_argument_parser` returns, and `restart`.
 
     Returns:
         The frozen config.
 
     Raises:
-        FileNotFoundError, KeyError, ValueError: a config, key, value or dataset that cannot be.
+        FileNotFoundError, ValueError: a config, key, value or dataset that cannot be, or a folder
+            that holds another run.
     """
+    refuse_launchers()
     cfg = load_config(args.config_file, args.opts)
-    changes = adapt_to_machine(cfg)
+    changes = adapt_to_machine(cfg, comm.get_local_size() if comm.get_world_size() > 1 else 1)
     validate(cfg)
-    # Before the config is written; an evaluation needs none of the training files.
-    classes = classes_of_weights(cfg, resume=args.resume, train=not args.eval_only)
+    folder = Path(cfg.OUTPUT_DIR)
+    if not (args.eval_only or args.resume or args.restart):
+        require_vacant(folder)
+    start = find_start(folder)[0] if args.resume else None
+    classes = classes_of_weights(cfg, start, train=not args.eval_only)
     changes += prepare_datasets(cfg, train=not args.eval_only, classes=classes)
+    if args.eval_only:
+        validate_evaluation(cfg)
+    else:
+        validate_training(cfg, comm.get_world_size())
     cfg.freeze()
-    setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="kmax_deeplab", abbrev_name="kmax")
-    default_setup(cfg, args)
-    for change in changes:
-        logger.info(change)
+    if args.restart and comm.is_main_process():
+        aside = set_aside(folder)
+        changes += [f"--restart: the earlier run lies in {aside} now."] if aside else []
+    comm.synchronize()
+    log_to_folder(cfg.OUTPUT_DIR)
+    log_start(cfg, " ".join(sys.argv[1:]))
+    for sentence in (*changes, *tell_surprises(cfg, args.opts[::2])):
+        logger.warning(sentence)
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
     if cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1:
         torch.set_num_threads(max(torch.get_num_threads() // comm.get_local_size(), 1))
     return cfg
+
+
+def refuse_launchers() -> None:
+    """Refuses to be started by torchrun, whose processes would not know of each other.
+
+    Raises:
+        ValueError: this process was started so.
+    """
+    if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys() and comm.get_world_size() == 1:
+        raise ValueError(
+            "this process was started by torchrun (or a launcher like it), which is not supported "
+            "yet: start train_net.py once a machine, with --num-gpus N"
+        )
+
+
+def train(
+    cfg: CfgNode, *, resume: bool, hooks: Sequence[HookBase] = ()
+) -> tuple["Trainer", dict[str, Any] | None]:
+    """Trains in the folder of a run, which no other training can use meanwhile.
+
+    Args:
+        cfg: from `setup`.
+        resume: whether to go on from a checkpoint of the folder, if there is one.
+        hooks: beside the usual ones.
+
+    Returns:
+        The trainer and the results of the last evaluation.
+
+    Raises:
+        ValueError: the folder is in use, or the weights do not fit.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    with locked(folder) if comm.is_main_process() else nullcontext():
+        start, sentence = comm.all_gather(find_start(folder) if resume else (None, ""))[0]
+        if sentence:
+            logger.warning(sentence)
+        trainer = Trainer(cfg)
+        trainer.register_hooks(list(hooks))
+        trainer.begin(start)
+        if comm.is_main_process():
+            write_text(folder / "config.yaml", cfg.dump())
+        return trainer, trainer.train()
 
 
 def distribute(model: nn.Module) -> nn.Module:
@@ -83,6 +156,26 @@ def distribute(model: nn.Module) -> nn.Module:
     on_cpu = next(model.parameters()).device.type == "cpu"
     devices = None if on_cpu else [comm.get_local_rank()]
     return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+
+
+class EarlyCheckpoint(HookBase):
+    """Saves once, after the first iterations of a run, so that a short one leaves something too.
+
+    Args:
+        checkpointer: saves `model_0000099.pth`.
+        period: of the usual checkpoints; where it is no longer than `AT`, nothing is added.
+    """
+
+    AT = 100
+
+    def __init__(self, checkpointer: KMaXCheckpointer, period: int) -> None:
+        self._checkpointer, self._is_needed = checkpointer, period > self.AT
+
+    def after_step(self) -> None:
+        """Saves after iteration `AT`, unless it is the last one, which is saved anyway."""
+        done = self.trainer.iter + 1
+        if self._is_needed and done == self.AT < self.trainer.max_iter:
+            self._checkpointer.save(f"model_{done - 1:07d}", iteration=done - 1)
 
 
 class Trainer(DefaultTrainer):
@@ -115,30 +208,83 @@ class Trainer(DefaultTrainer):
         )
         self.register_hooks(self.build_hooks())
 
+    def begin(self, start: Path | None) -> None:
+        """Loads where the run begins: a checkpoint to go on from, or MODEL.WEIGHTS.
+
+        Raises:
+            FileNotFoundError, ValueError: the weights are missing, damaged or do not fit.
+        """
+        if start is None:
+            self.checkpointer.load(self.cfg.MODEL.WEIGHTS, checkpointables=[])
+            return
+        self.checkpointer.load_complete(str(start))
+        self.start_iter = self.iter + 1
+        before = Path(self.cfg.OUTPUT_DIR, "config.yaml")
+        if before.is_file() and (changed := describe_changes(read_config_file(before), self.cfg)):
+            logger.warning("Resumed with other settings, which hold from here on:\n%s", changed)
+
+    def build_hooks(self) -> list[HookBase]:
+        """Adds to Detectron2's hooks an early checkpoint and early lines."""
+        built = super().build_hooks()
+        if comm.is_main_process():
+            built.append(EarlyLines(self.max_iter))
+            built.insert(-2, EarlyCheckpoint(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD))
+        return built
+
     def train(self) -> dict[str, Any] | None:
         """Trains from `start_iter` to `SOLVER.MAX_ITER`; returns the results of the evaluation."""
         logger.info(f"Seed of the run: {self.seed}")
         if comm.is_main_process():
             forget_metrics_from(Path(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
         self.data_loader = self.build_train_loader(self.cfg, self.seed, self.start_iter)
-        # DefaultTrainer's own `train` verifies the results of one dataset only.
-        super(DefaultTrainer, self).train(self.start_iter, self.max_iter)
+        self._iterate()
         if comm.is_main_process():
             verify(self.cfg, self._last_eval_results)
         return self._last_eval_results
 
+    def _iterate(self) -> None:
+        """Runs all iterations and hooks; those of the end only if nothing went wrong."""
+        # Detectron2's own loop evaluates after an error, and logs a traceback for every refusal.
+        logger.info("Iterations %d to %d", self.start_iter + 1, self.max_iter)
+        self.iter = self.start_iter
+        with EventStorage(self.start_iter) as self.storage:
+            self.before_train()
+            while self.iter < self.max_iter:
+                self.before_step()
+                self.run_step()
+                self.after_step()
+                self.iter += 1
+            self.after_train()
+
     def run_step(self) -> None:
-        """Runs one iteration whose drop path and sampling depend on nothing that ran before."""
+        """Runs one iteration whose drop path and sampling depend on nothing that ran before.
+
+        Raises:
+            ValueError: a loss is NaN or infinite.
+        """
         torch.manual_seed(derive_seed(self.seed, comm.get_rank(), self.iter))
-        super().run_step()
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            raise ValueError(
+                f"the training diverged: {error}. Its checkpoints are intact: continue with "
+                "--resume and a lower SOLVER.BASE_LR"
+            ) from error
 
     def state_dict(self) -> dict[str, Any]:
         """Adds the seed to Detectron2's iteration, optimiser, schedule and gradient scale."""
-        return {**super().state_dict(), "seed": self.seed}
+        return {**super().state_dict(), "seed": self.seed, "processes": comm.get_world_size()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues with the seed of the run that wrote the checkpoint."""
-        super().load_state_dict(state_dict)
+        """Continues with the seed of the run that wrote the checkpoint, and the config's rates."""
+        with configured_rates(self._trainer.optimizer, self.scheduler):
+            super().load_state_dict(state_dict)
+        before, now = state_dict.get("processes"), comm.get_world_size()
+        if before not in (None, now):
+            logger.warning(
+                f"The run had {before} processes and has {now} now: drop path and norm statistics "
+                "of each process differ from what they would have been."
+            )
         if self.cfg.SEED >= 0 and state_dict["seed"] != self.cfg.SEED:
             logger.warning(f"SEED {self.cfg.SEED} is ignored: the resumed run began with another.")
         self.seed = state_dict["seed"]

@@ -42,14 +42,6 @@ def arguments(
     return options
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a script; an error of the data ends it with its message and exit status 1."""
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
-
-
 def require(path: Path, remedy: str) -> Path:
     """Returns a path that exists.
 

@@ -9,7 +9,8 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
 from kmax_deeplab import add_kmax_deeplab_config
-from kmax_deeplab.d2.config import LEGACY_KEYS, validate
+from kmax_deeplab.d2.config import LEGACY_KEYS
+from kmax_deeplab.d2.config_check import CHOICES, validate
 from tests.golden import released
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +48,11 @@ def test_every_key_we_add_is_read_somewhere():
     detectron2 = get_cfg()
     add_deeplab_config(detectron2)
     added = flat(config()).keys() - flat(detectron2).keys()
-    files = [p for p in (ROOT / "kmax_deeplab").rglob("*.py") if p.name != "config.py"]
-    source = "\n".join([p.read_text() for p in files] + [inspect.getsource(validate)])
+    checks = ("config.py", "config_check.py")
+    files = [p for p in (ROOT / "kmax_deeplab").rglob("*.py") if p.name not in checks]
+    source = "\n".join(
+        [p.read_text() for p in files] + [inspect.getsource(validate), str(list(CHOICES))]
+    )
     unread = {key for key in added if not re.search(rf"\.{key.split('.')[-1]}\b", source)}
     assert unread == set(LEGACY_KEYS)
 
@@ -81,4 +85,4 @@ def test_an_unknown_mapper_is_refused_with_the_accepted_names():
 
 def test_an_unknown_part_to_begin_anew_is_refused_with_the_accepted_ones():
     with pytest.raises(ValueError, match=r"REINITIALIZE names \['heads'\]; .*'classes'"):
-        validate(config("MODEL.KMAX_DEEPLAB.REINITIALIZE", "['heads']"))
+        validate(config("MODEL.KMAX_DEEPLAB.REINITIALIZE", "['heads']", "INPUT.FORMAT", "RGB"))

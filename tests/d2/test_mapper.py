@@ -10,7 +10,8 @@ from detectron2.projects.deeplab import add_deeplab_config
 from PIL import Image
 
 from kmax_deeplab.d2.augmentations import build_augmentations
-from kmax_deeplab.d2.config import add_kmax_deeplab_config, validate
+from kmax_deeplab.d2.config import add_kmax_deeplab_config
+from kmax_deeplab.d2.config_check import validate
 from kmax_deeplab.d2.datasets import register_panoptic
 from kmax_deeplab.d2.mapper import EvaluationMapper, TrainMapper, build_train_mapper
 from kmax_deeplab.data.labelled_image import Segment

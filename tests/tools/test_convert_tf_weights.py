@@ -39,7 +39,7 @@ def test_a_checkpoint_of_another_network_ends_it_with_one_line(tmp_path):
     command = [sys.executable, SCRIPT, tmp_path / "other.npz", tmp_path / "out.pkl"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=SCRIPT.parent)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: this is no checkpoint of a kMaX-DeepLab")
+    assert done.stderr.startswith("this is no checkpoint of a kMaX-DeepLab")
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
 

@@ -1,0 +1,82 @@
+"""What a run says about itself: loggers of its processes, one line about the machine, progress.
+
+In: the config and the output folder. Out: lines on the terminal and, all of them, in `log.txt`. The
+whole config is in `config.yaml` and not repeated.
+"""
+
+import importlib.metadata
+import logging
+import os
+import platform
+import sys
+from pathlib import Path
+
+import detectron2
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from detectron2.utils.events import CommonMetricPrinter
+from detectron2.utils.logger import setup_logger
+
+LOGGERS = {"fvcore": "fvcore", "detectron2": "d2", "kmax_deeplab": "kmax"}
+"""Who logs, and what that is called on the terminal."""
+EARLY = (1, 2, 5, 10)
+"""Iterations of this process after which a line is printed before the usual period begins."""
+logger = logging.getLogger(__name__)
+
+
+def log_to_folder(folder: str) -> None:
+    """Sends the log of this process to the terminal (main process) and to a file of the folder.
+
+    Colours are for terminals only, and for those who do not set NO_COLOR.
+    """
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for name, short in LOGGERS.items():
+        setup_logger(folder, comm.get_rank(), color=color, name=name, abbrev_name=short)
+
+
+def log_to_file(path: Path) -> None:
+    """Sends all log messages and warnings of this process to a file, and none to the terminal."""
+    logging.captureWarnings(True)
+    for name in (*LOGGERS, "py.warnings"):
+        setup_logger(str(path), name=name, configure_stdout=False)
+
+
+def log_start(cfg: CfgNode, command: object) -> None:
+    """Logs what a bug report needs: versions, device, processes, command line."""
+    device = torch.device(cfg.MODEL.DEVICE)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    versions = {
+        "Python": platform.python_version(),
+        "PyTorch": torch.__version__,
+        "Detectron2": detectron2.__version__,
+        "numpy": importlib.metadata.version("numpy"),
+    }
+    listed = ", ".join(f"{library} {version}" for library, version in versions.items())
+    logger.info(
+        "%s; device %s (%s), process %d of %d with %d threads",
+        *(listed, device, name or platform.machine(), comm.get_rank() + 1),
+        *(comm.get_world_size(), torch.get_num_threads()),
+    )
+    logger.info("Command line: %s", command)
+
+
+class EarlyLines(HookBase):
+    """Prints the usual line of losses and pace after the first iterations of a process, too.
+
+    Args:
+        max_iter: last iteration, for the time left.
+        period: of the usual lines, in iterations.
+    """
+
+    def __init__(self, max_iter: int, period: int = 20) -> None:
+        self._printer = CommonMetricPrinter(max_iter)
+        self._period = period
+
+    def after_step(self) -> None:
+        """Prints where `EARLY` says so and no usual line comes anyway."""
+        done = self.trainer.iter + 1
+        is_usual = done % self._period == 0 or done == self.trainer.max_iter
+        if done - self.trainer.start_iter in EARLY and not is_usual:
+            self._printer.write()

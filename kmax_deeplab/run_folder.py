@@ -1,0 +1,144 @@
+"""The folder of a training: who may use it, what lies there already, and where a run goes on.
+
+What enters: the folder and what the user asked for. What leaves: the checkpoint to go on from, or a
+refusal before anything is written. An earlier run is never overwritten, and two never share a
+folder.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from kmax_deeplab.checkpoint.files import read_extras
+from kmax_deeplab.whole_files import PARTIAL
+
+LAST = "last_checkpoint"
+"""Names the newest checkpoint, as Detectron2 writes it."""
+LOCK = ".lock"
+CHECKPOINTS = "model_*.pth"
+WRITTEN = (
+    *(CHECKPOINTS, LAST, "metrics.json", "config.yaml", "log.txt*", "inference", "report.html"),
+    "events.out.tfevents.*",
+)
+"""What a training leaves in its folder."""
+EARLIER = "earlier"
+
+
+class OccupiedError(ValueError):
+    """A folder belongs to another run; the message says what to do."""
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """Returns the checkpoints of a folder, the newest first, whether complete or not."""
+    found = [path for path in folder.glob(CHECKPOINTS) if PARTIAL not in path.name]
+    return sorted(found, key=lambda path: (path.lstat().st_mtime_ns, path.name), reverse=True)
+
+
+def require_vacant(folder: Path) -> None:
+    """Refuses a folder that holds checkpoints.
+
+    Raises:
+        OccupiedError: naming what to do.
+    """
+    if found := find_checkpoints(folder):
+        raise OccupiedError(
+            f"{folder} holds {len(found)} checkpoints of an earlier run, e.g. {found[0].name}: "
+            "continue it with --resume, start over with --restart (which sets it aside), or choose "
+            "another OUTPUT_DIR"
+        )
+
+
+def find_start(folder: Path) -> tuple[Path | None, str]:
+    """Finds the checkpoint that a run goes on from.
+
+    Args:
+        folder: of the run; may be missing.
+
+    Returns:
+        The one that `last_checkpoint` names, or else the newest complete one, or None in a folder
+        without checkpoints; and a sentence if it is not the one named.
+
+    Raises:
+        ValueError: there are checkpoints, but none is complete.
+    """
+    others, named, fault = find_checkpoints(folder), None, f"there is no {LAST}"
+    if (folder / LAST).is_file():
+        name = (folder / LAST).read_text(encoding="utf-8").strip()
+        named = folder / name
+        fault = f"{LAST} names {name!r}: {_fault(named)}" if name else f"{LAST} is empty"
+        if name and not _fault(named):
+            return named, ""
+    for path in others:
+        if not _fault(path):
+            return path, f"{folder}: {fault}. Continuing from {path.name}, which is complete."
+    if not others and named is None:
+        return None, ""
+    raise ValueError(
+        f"{folder}: {fault}, and there is no other complete checkpoint: start over with --restart"
+    )
+
+
+def _fault(path: Path) -> str:
+    """Says why a checkpoint cannot be gone on from; empty if it can."""
+    if not path.is_file():
+        return "there is no such file"
+    if not path.stat().st_size:
+        return "the file is empty"
+    try:
+        content = read_extras(path)
+    except (OSError, ValueError):
+        return "the file is damaged or truncated"
+    return "" if "trainer" in content else "it holds weights alone, nothing to go on from"
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Moves what an earlier run left into a new folder below; returns that folder, if any."""
+    found = [path for pattern in WRITTEN for path in sorted(folder.glob(pattern))]
+    if not found:
+        return None
+    number = 1
+    while (target := folder / f"{EARLIER}_{number}").exists():
+        number += 1
+    target.mkdir()
+    for path in found:
+        path.rename(target / path.name)
+    return target
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a folder for this process until it ends, however it ends.
+
+    Raises:
+        OccupiedError: another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+b") as file:
+        if not _take(file):
+            raise OccupiedError(
+                f"{folder} is in use by another training: wait for it, or choose another OUTPUT_DIR"
+            )
+        yield
+
+
+def _take(file: IO[bytes]) -> bool:
+    """Locks an open file; the system unlocks it when the file is closed or the process dies."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except PermissionError:  # how Windows says that it is taken
+        return os.name != "nt"
+    except OSError:  # a file system that knows no locks: better unlocked than not at all
+        return True
+    return True
