@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     cfg = setup(args)
     if args.eval_only:
         return evaluate(cfg, args.resume)
-    _, results = train(cfg, resume=args.resume)
+    _, results = train(cfg, Trainer, resume=args.resume)
     return results
 
 

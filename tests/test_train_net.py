@@ -143,11 +143,13 @@ def test_a_run_without_config_lists_the_configs(capsys):
     assert os.path.join("configs", "shapes", "kmax_convnext_demo.yaml") in capsys.readouterr().err
 
 
-def test_two_cpu_processes_train_and_evaluate_together(shapes, tmp_path):
-    arguments = command(shapes, tmp_path, "--num-gpus", "2", "--dist-url", "auto")
+@pytest.mark.parametrize("deep", [True, False])
+def test_two_cpu_processes_train_and_evaluate_together(shapes, tmp_path, deep):
+    changes = {"SOLVER.MAX_ITER": 2, "MODEL.KMAX_DEEPLAB.DEEP_SUPERVISION": deep}
+    arguments = command(shapes, tmp_path, "--num-gpus", "2", "--dist-url", "auto", **changes)
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     script = [sys.executable, str(ROOT / "train_net.py")]
-    subprocess.run([*script, *arguments, "SOLVER.MAX_ITER", "1"], check=True, env=environment)
+    subprocess.run([*script, *arguments], check=True, env=environment)
     last = json.loads((tmp_path / "metrics.json").read_text().splitlines()[-1])
     assert "panoptic_seg/PQ" in last
 

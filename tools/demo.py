@@ -96,7 +96,7 @@ def generate(options: dict[str, int], folder: Path) -> None:
 
 def learn(cfg: CfgNode) -> tuple[nn.Module, dict]:
     """Trains from the last checkpoint on; returns the model and its results on unseen images."""
-    trainer, results = train(cfg, resume=True, hooks=[ProgressLine(sys.stdout)])
+    trainer, results = train(cfg, Trainer, resume=True, hooks=[ProgressLine(sys.stdout)])
     return trainer.model, results
 
 

@@ -67,10 +67,17 @@ NO_EFFECT = re.compile(
     r"|DATALOADER\.(ASPECT_RATIO|REPEAT|FILTER_EMPTY)|DATASETS\.(PROPOSAL|PRECOMPUTED)|GLOBAL\."
     r"|SOLVER\.BIAS_LR_FACTOR"
     r"|MODEL\.(ANCHOR|FPN|KEYPOINT_ON|LOAD_PROPOSALS|MASK_ON|PANOPTIC_FPN|PROPOSAL|RETINANET|ROI_"
-    r"|RPN|CONVNEXT\.OUT_INDICES|KMAX_DEEPLAB\.SIZE_DIV|KMAX_DEEPLAB\.TEST\.SEM_SEG_POST"
+    r"|RPN|RESNETS\.(STEM_TYPE|RES5_MULTI_GRID|DEFORM_MODULATED|DEFORM_NUM_GROUPS)|CONVNEXT\.OUT_INDICES|KMAX_DEEPLAB\.SIZE_DIV|KMAX_DEEPLAB\.TEST\.SEM_SEG_POST"
     r"|SEM_SEG_HEAD\.(?!NAME|NUM_CLASSES))"
 )
 """Keys of Detectron2 and of released files that nothing here reads."""
+SECTIONS = {
+    "MODEL.RESNETS.": "custom_bn_build_resnet_backbone",
+    "MODEL.CONVNEXT.": "D2ConvNeXt",
+    "MODEL.TIMM.": "D2Timm",
+    "MODEL.AXIAL_RESNET.": "D2AxialResNet",
+}
+"""Sections that one backbone alone reads."""
 STEPS = ("SOLVER.STEPS", "SOLVER.GAMMA", "SOLVER.NUM_DECAYS", "SOLVER.RESCALE_INTERVAL")
 """Keys that TF2WarmupPolyLR does not read."""
 POLY = ("SOLVER.POLY_LR_POWER", "SOLVER.POLY_LR_CONSTANT_ENDING")
@@ -114,6 +121,7 @@ def validate_training(cfg: CfgNode, num_processes: int) -> None:
             f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}: it must be a multiple of the "
             f"number of processes, {num_processes}"
         )
+    _check_pooling(cfg, num_processes)
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: there is nothing to train on")
     if cfg.DATASETS.TEST:
@@ -164,6 +172,11 @@ def tell_surprises(cfg: CfgNode, keys: Sequence[str]) -> Iterator[str]:
     for key in keys:
         if NO_EFFECT.match(key) or key in (STEPS if poly else POLY):
             yield f"{key} has no effect here: nothing reads it."
+        for section, backbone in SECTIONS.items():
+            if key.startswith(section) and backbone != cfg.MODEL.BACKBONE.NAME:
+                yield f"{key} has no effect: MODEL.BACKBONE.NAME is {cfg.MODEL.BACKBONE.NAME}."
+        if key == f"{KMAX}.RECOMPUTE_ACTIVATIONS" and cfg.MODEL.DEVICE != "cpu":
+            yield f"{key} has no effect on {cfg.MODEL.DEVICE}: it saves memory on CPUs alone."
     height, width = cfg.INPUT.IMAGE_SIZE
     least, most = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     if least > min(height, width) or most > max(height, width):
@@ -188,6 +201,19 @@ def suggest(key: str, cfg: CfgNode) -> str:
     alike = [tails[tail] for tail in difflib.get_close_matches(last, tails, 2, 0.75)]
     found = list(dict.fromkeys([*same, *near, *alike]))[:3]
     return f"; meant is perhaps {' or '.join(found)}" if found else ""
+
+
+def _check_pooling(cfg: CfgNode, num_processes: int) -> None:
+    """Refuses a batch of which a norm after global pooling would see a single value."""
+    node = cfg.MODEL.KMAX_DEEPLAB
+    seen = cfg.SOLVER.IMS_PER_BATCH // (1 if node.NORM == "SyncBN" else num_processes)
+    if seen == 1 and node.USE_AUX_SEMANTIC_DECODER and node.AUX_SEMANTIC_WEIGHT > 0:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH} on {num_processes} processes with "
+            f"{KMAX}.NORM {node.NORM!r}: batch norm would see one image, and the pooled branch of "
+            "the auxiliary semantic decoder a single value. Use two images or more, or "
+            f"{KMAX}.USE_AUX_SEMANTIC_DECODER False"
+        )
 
 
 def _check_ranges(

@@ -4,6 +4,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from timm.layers import convert_sync_batchnorm
 
+from kmax_deeplab.d2.backbones import refuse_freezing
 from kmax_deeplab.modeling.timm_features import STRIDES, TimmFeatures
 
 
@@ -16,6 +17,11 @@ class D2Timm(TimmFeatures, Backbone):
 
     def __init__(self, cfg, input_shape: ShapeSpec):
         node = cfg.MODEL.TIMM
+        refuse_freezing(cfg)
+        if len(node.OPTIONS) % 2:
+            raise ValueError(
+                f"MODEL.TIMM.OPTIONS {list(node.OPTIONS)}: names and values must alternate"
+            )
         options = dict(zip(node.OPTIONS[::2], node.OPTIONS[1::2], strict=True))
         if node.DROP_PATH_RATE > 0:
             options["drop_path_rate"] = node.DROP_PATH_RATE

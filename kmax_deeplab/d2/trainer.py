@@ -118,12 +118,13 @@ def refuse_launchers() -> None:
 
 
 def train(
-    cfg: CfgNode, *, resume: bool, hooks: Sequence[HookBase] = ()
+    cfg: CfgNode, kind: "type[Trainer]", *, resume: bool, hooks: Sequence[HookBase] = ()
 ) -> tuple["Trainer", dict[str, Any] | None]:
     """Trains in the folder of a run, which no other training can use meanwhile.
 
     Args:
         cfg: from `setup`.
+        kind: of the trainer.
         resume: whether to go on from a checkpoint of the folder, if there is one.
         hooks: beside the usual ones.
 
@@ -138,7 +139,7 @@ def train(
         start, sentence = comm.all_gather(find_start(folder) if resume else (None, ""))[0]
         if sentence:
             logger.warning(sentence)
-        trainer = Trainer(cfg)
+        trainer = kind(cfg)
         trainer.register_hooks(list(hooks))
         trainer.begin(start)
         if comm.is_main_process():
@@ -146,16 +147,25 @@ def train(
         return trainer, trainer.train()
 
 
-def distribute(model: nn.Module) -> nn.Module:
+def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
     """Wraps a model for gradient averaging if there are several processes, on GPUs or on CPUs.
 
     Detectron2's `create_ddp_model` names a GPU even for a model on the CPU.
+
+    Args:
+        model: on its device.
+        some_unused: whether parameters may get no gradient, which costs a look at all of them.
     """
     if comm.get_world_size() == 1:
         return model
     on_cpu = next(model.parameters()).device.type == "cpu"
     devices = None if on_cpu else [comm.get_local_rank()]
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(
+        model,
+        device_ids=devices,
+        broadcast_buffers=False,
+        find_unused_parameters=some_unused,
+    )
 
 
 class EarlyCheckpoint(HookBase):
@@ -198,7 +208,9 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         step = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
-        self._trainer = step(distribute(model), None, optimizer)
+        # Without deep supervision the class heads of the k-means layers have no loss.
+        some_unused = not cfg.MODEL.KMAX_DEEPLAB.DEEP_SUPERVISION
+        self._trainer = step(distribute(model, some_unused=some_unused), None, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = KMaXCheckpointer(
             model,

@@ -53,7 +53,8 @@ def _binary_masks(holdings: Holdings, queries: Tensor, num_pixels: int) -> Tenso
     """Draws the mask of each listed query, (n, P) boolean; a query may be listed several times."""
     numbers = torch.arange(len(queries), device=queries.device)
     same = queries[:, None] == queries  # (n, n)
-    first = torch.where(same, numbers, len(queries)).amin(1)  # (n,): earliest row of the same query
+    # (n,): earliest row of the same query; of no row at all there is none to reduce
+    first = torch.where(same, numbers, len(queries)).amin(1) if len(queries) else numbers
     row_of_query = torch.full((holdings.num_queries,), VOID, device=queries.device)
     row_of_query[queries] = first
     rows = row_of_query[holdings.queries]

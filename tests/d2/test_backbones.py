@@ -101,3 +101,40 @@ def test_the_axial_resnet_drops_paths_as_published():
         "res4": [0.0, 0.15, 0.15, 0.15, 0.15, 0.15],
         "res5": [0.15, 0.2, 0.2],
     }
+
+
+def test_what_is_frozen_keeps_its_parameters_and_its_statistics():
+    backbone = build_backbone(load_config(CONFIG, ["MODEL.BACKBONE.FREEZE_AT", 2])).train()
+    keys = build_backbone(load_config(CONFIG)).state_dict().keys()
+    assert backbone.state_dict().keys() == keys
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    features = backbone(torch.randn(2, 3, 65, 65))
+    sum(feature.sum() for feature in features.values()).backward()
+    after = backbone.state_dict()
+    moved = {name.split(".")[0] for name, value in after.items() if not value.equal(before[name])}
+    assert moved == {"res3", "res4", "res5"}
+    learns = {n.split(".")[0] for n, p in backbone.named_parameters() if p.grad is not None}
+    assert learns == {"res3", "res4", "res5"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("WIDTH_PER_GROUP", 128),
+        ("STEM_OUT_CHANNELS", 32),
+        ("RES5_DILATION", 2),
+        ("DEFORM_ON_PER_STAGE", [False, False, True, True]),
+        ("DEPTH", 51),
+        ("OUT_FEATURES", ["res2", "res6"]),
+    ],
+)
+def test_what_the_resnet_does_not_build_is_refused_by_key(key, value):
+    with pytest.raises(ValueError, match=rf"MODEL\.RESNETS\.{key}"):
+        resnet(f"MODEL.RESNETS.{key}", value)
+
+
+@pytest.mark.parametrize("name", ["D2ConvNeXt", "D2AxialResNet", "D2Timm"])
+def test_other_backbones_refuse_to_be_frozen(name):
+    words = ["MODEL.BACKBONE.NAME", name, "MODEL.BACKBONE.FREEZE_AT", 2]
+    with pytest.raises(ValueError, match=rf"FREEZE_AT is 2, but only the ResNet .* not {name}"):
+        build_backbone(load_config(CONFIG, words))

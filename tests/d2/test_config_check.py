@@ -89,6 +89,25 @@ def test_words_without_effect_are_told():
     ]
 
 
+def test_sections_of_other_backbones_have_no_effect():
+    words = ["MODEL.RESNETS.DEPTH", "MODEL.CONVNEXT.DIMS"]
+    (sentence,) = tell_surprises(load_config(SHAPES), words)
+    assert sentence == "MODEL.RESNETS.DEPTH has no effect: MODEL.BACKBONE.NAME is D2ConvNeXt."
+
+
+@pytest.mark.parametrize(("norm", "batch", "refused"), [("BN", 2, True), ("SyncBN", 2, False)])
+def test_a_batch_of_one_value_after_pooling_is_refused_before_the_first_iteration(
+    norm, batch, refused
+):
+    words = ["MODEL.KMAX_DEEPLAB.NORM", norm, "SOLVER.IMS_PER_BATCH", str(batch)]
+    cfg = load_config(SHAPES, [*words, "MODEL.KMAX_DEEPLAB.USE_AUX_SEMANTIC_DECODER", "True"])
+    if not refused:
+        validate_training(cfg, num_processes=2)
+        return
+    with pytest.raises(ValueError, match=r"batch norm would see one image"):
+        validate_training(cfg, num_processes=2)
+
+
 def test_test_sizes_that_exceed_the_image_size_are_told():
     cfg = load_config(CITYSCAPES, ["INPUT.IMAGE_SIZE", "[513, 1025]"])
     (sentence,) = tell_surprises(cfg, [])

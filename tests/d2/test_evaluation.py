@@ -243,3 +243,15 @@ def test_semantic_predictions_appear_when_they_are_complete(dataset, tmp_path):
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"results.json", "sem_seg_predictions.json", "sem_seg_evaluation.pth"}
     assert len(json.loads((tmp_path / "sem_seg_predictions.json").read_text())) == 4
+
+
+def test_a_dataset_of_stuff_alone_has_no_instance_figures(dataset, tmp_path):
+    listed = [{**category, "isthing": 0} for category in dataset.content["categories"]]
+    dataset.content["categories"] = listed
+    dataset.write_json()
+    MetadataCatalog.get(dataset.entry["name"]).describe(
+        Categories.from_json(dataset.content["categories"])
+    )
+    evaluator = build_evaluator(config(INSTANCE_ON=True), dataset.entry["name"], str(tmp_path))
+    numbers = run(evaluator, {"instances": found_instances()}, {"instances": found_instances()})
+    assert np.isnan(numbers["segm"]["AP"])

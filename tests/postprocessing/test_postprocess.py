@@ -107,3 +107,17 @@ def test_arguments_that_disagree_are_refused():
         postprocess(class_logits, mask_logits[:9], GEOMETRY, THRESHOLDS, IS_THING)
     with pytest.raises(ValueError, match="4 classes in is_thing, but 6 class logits"):
         postprocess(class_logits, mask_logits, GEOMETRY, THRESHOLDS, IS_THING[:4])
+
+
+@pytest.mark.parametrize("things", [[False] * 5, [False, False, True, False, False]])
+@pytest.mark.parametrize("detections", [1, 3, 10_000])
+def test_few_or_no_instances_are_no_error(things, detections):
+    result = postprocess(
+        *prediction(),
+        *(GEOMETRY, THRESHOLDS, torch.tensor(things)),
+        **{"instance": True, "detections_per_image": detections},
+    )
+    found = result.instances
+    assert len(found.scores) == len(found.classes) == len(found.masks) <= 10 * sum(things)
+    assert found.masks.shape[1:] == GEOMETRY.output
+    assert (found.classes == 2).all()
