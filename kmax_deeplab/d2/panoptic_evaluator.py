@@ -6,7 +6,7 @@ Each prediction is compared with the ground truth as it comes, on arrays, withou
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +154,8 @@ class PanopticEvaluator(DatasetEvaluator):
         groups = summarise(statistics, self._categories)
         classes = per_category(statistics, self._categories)
         named = {entry["name"]: classes[entry["id"]] for entry in self._categories}
-        logger.info("Panoptic quality on %s:\n%s", self._name, format_table({**groups, **named}))
+        rows = [*groups.items(), *named.items()]
+        logger.info("Panoptic quality on %s:\n%s", self._name, format_table(rows))
         results = OrderedDict(panoptic_seg=_to_detectron2(groups, named))
         if self._output:
             content = {"num_images": len(predictions), **_without_nan(results["panoptic_seg"])}
@@ -208,11 +209,14 @@ def dataset_ids(metadata: Metadata) -> dict[int, int]:
     return {index: category_id for category_id, index in (stuff | things).items()}
 
 
-def format_table(rows: Mapping[str, Quality]) -> str:
-    """Lists qualities by name, in percent; "-" where no image has the category."""
+def format_table(rows: Sequence[tuple[str, Quality]]) -> str:
+    """Lists qualities by name, in percent; "-" where no image has the category.
+
+    Names may repeat: a class may be called like a group.
+    """
     numbers = [
         [name, *(_percent(value) for value in (quality.pq, quality.sq, quality.rq))]
-        for name, quality in rows.items()
+        for name, quality in rows
     ]
     return tabulate(numbers, ["", "PQ", "SQ", "RQ"], tablefmt="pipe", disable_numparse=True)
 

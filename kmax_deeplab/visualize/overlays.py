@@ -1,8 +1,9 @@
 """Panoptic pictures: an image and its segments enter, a painted copy of the image leaves.
 
-Every class has its colour, instances of a thing are told apart by shade, segments are outlined and
-named where their name fits, and void is dimmed. Ground truth and predictions are painted alike.
-Drawing is deterministic: the same segments always give the same picture.
+Every class has its colour, and instances of a thing are told apart by shade, by the colour of their
+outline and by a number, which all larger pieces of an instance bear: what was merged or split
+shows. Names are written where they fit, and void is dimmed. Ground truth and predictions are
+painted alike. Drawing is deterministic: the same segments always give the same picture.
 """
 
 import colorsys
@@ -10,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import distance_transform_edt
+from scipy import ndimage
 
 from kmax_deeplab.data.categories import Categories
 
@@ -20,6 +21,10 @@ VOID_BRIGHTNESS = 0.4
 """Factor on pixels of no segment, which keep their own colour."""
 SHADES = ((0.0, 1.0), (0.045, 0.72), (-0.045, 1.25), (0.09, 0.88), (-0.09, 0.6), (0.0, 1.45))
 """(hue shift in turns, brightness factor) of the first, second, ... instance of a thing class."""
+GOLDEN_TURN = 0.618034
+"""Turns of hue between the outlines of one instance and the next; its multiples spread evenly."""
+LONGEST_NAME = 24
+"""Characters of a class name that are written."""
 
 
 def magnify(image: np.ndarray, factor: int) -> np.ndarray:
@@ -61,6 +66,12 @@ def segment_colors(
         colors[segment["id"]] = _shade(categories.colors[category], rank)
         seen[category] += 1
     return colors
+
+
+def outline_color(rank: int) -> tuple[int, int, int]:
+    """Returns the bright RGB colour around the first, second, … instance of a class."""
+    rgb = colorsys.hsv_to_rgb((0.15 + rank * GOLDEN_TURN) % 1.0, 0.85, 1.0)
+    return tuple(round(255 * channel) for channel in rgb)
 
 
 def _shade(color: tuple[int, int, int], rank: int) -> tuple[int, int, int]:
@@ -115,28 +126,53 @@ def draw_panoptic(
         mask = panoptic == segment_id
         picture[mask] = (1 - OPACITY) * brightness[mask] + OPACITY * np.array(color)
     picture[boundaries(panoptic)] = 255
-    canvas = Image.fromarray(picture.round().astype(np.uint8))
+    ranks: Counter[int] = Counter()
+    labels = []
     for segment in segments_info:
-        name = categories.names[segment["category_id"]]
-        _write_name(canvas, panoptic == segment["id"], name, colors[segment["id"]])
+        ranks[segment["category_id"]] += 1
+        rank, name = ranks[segment["category_id"]], categories.names[segment["category_id"]]
+        mask = panoptic == segment["id"]
+        if segment["isthing"]:
+            picture[mask & ~ndimage.binary_erosion(mask)] = outline_color(rank - 1)
+        number = str(rank) if segment["isthing"] else ""
+        labels.append((mask, _one_line(name), number, colors[segment["id"]]))
+    canvas = Image.fromarray(picture.round().astype(np.uint8))
+    for label in labels:
+        _write_labels(canvas, *label)
     return np.asarray(canvas).copy()
 
 
-def _write_name(
-    canvas: Image.Image, mask: np.ndarray, name: str, color: tuple[int, int, int]
+def _one_line(name: str) -> str:
+    words = " ".join(name.split())
+    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1] + "…"
+
+
+def _write_labels(
+    canvas: Image.Image, mask: np.ndarray, name: str, number: str, color: tuple[int, int, int]
 ) -> None:
-    """Writes a segment's name on a plate in its innermost place, if the segment is larger."""
+    """Writes name and number on the largest piece of a segment, its number on the others."""
+    pieces, count = ndimage.label(mask)
+    areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    for position, piece in enumerate(np.argsort(-areas, kind="stable") + 1):
+        full = f"{name} {number}".strip() if position == 0 else number
+        if not (_write(canvas, pieces == piece, full, color) or position) and number:
+            _write(canvas, pieces == piece, number, color)
+
+
+def _write(canvas: Image.Image, mask: np.ndarray, text: str, color: tuple[int, int, int]) -> bool:
+    """Writes a text on a plate in the innermost place of a mask; returns whether it fits there."""
     font = ImageFont.load_default(size=max(10, min(canvas.size) // 26))
-    left, top, right, bottom = font.getbbox(name)
+    left, top, right, bottom = font.getbbox(text)
     plate = np.array([right - left + 8, bottom - top + 6])  # (width, height) in pixels
-    if mask.sum() < 1.5 * plate.prod():
-        return
+    if not text or mask.sum() < 1.5 * plate.prod():
+        return False
     center = _innermost(mask)
     x, y = np.clip(center - plate // 2, 0, np.maximum(np.array(canvas.size) - plate, 0)).tolist()
     box = (x, y, x + int(plate[0]), y + int(plate[1]))
     draw = ImageDraw.Draw(canvas)
     draw.rounded_rectangle(box, radius=4, fill=tuple(int(0.45 * channel) for channel in color))
-    draw.text((x + 4 - left, y + 3 - top), name, fill=(255, 255, 255), font=font)
+    draw.text((x + 4 - left, y + 3 - top), text, fill=(255, 255, 255), font=font)
+    return True
 
 
 def _innermost(mask: np.ndarray) -> np.ndarray:
@@ -144,6 +180,6 @@ def _innermost(mask: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(mask)
     top, left = rows.min(), columns.min()
     inside = np.pad(mask[top : rows.max() + 1, left : columns.max() + 1], 1)
-    depth = distance_transform_edt(inside)[1:-1, 1:-1]
+    depth = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
     y, x = np.unravel_index(depth.argmax(), depth.shape)
     return np.array([left + x, top + y])

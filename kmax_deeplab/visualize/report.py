@@ -17,6 +17,7 @@ from kmax_deeplab.data.categories import Categories
 from kmax_deeplab.visualize.examples import Example, Panel
 from kmax_deeplab.visualize.loss_curves import Curve, draw_chart, group_by_term
 from kmax_deeplab.visualize.scores import Score, headline, score_table, swatch
+from kmax_deeplab.whole_files import write_text
 
 STYLE_SHEET = Path(__file__).with_name("report.css")
 LAYERS_EXPLAINED = (
@@ -50,9 +51,7 @@ class Report:
 
 
 def write_report(path: Path | str, report: Report) -> None:
-    """Writes the page, and the folder it lies in where that is missing."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes the page, whole, and the folder it lies in where that is missing."""
     sections = [
         _header(report),
         headline(report.scores),
@@ -61,14 +60,14 @@ def write_report(path: Path | str, report: Report) -> None:
         _charts(report.losses),
         _settings(report.settings),
     ]
-    path.write_text(_page(report.title, "\n".join(sections)), encoding="utf-8")
+    write_text(path, _page(report.title, "\n".join(sections)))
 
 
 def _page(title: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{STYLE_SHEET.read_text()}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{STYLE_SHEET.read_text(encoding='utf-8')}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 

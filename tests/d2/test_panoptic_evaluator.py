@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 import pytest
+from detectron2.data import MetadataCatalog
 from panopticapi import evaluation as official
 from PIL import Image
 
@@ -182,3 +183,16 @@ def test_areas_of_any_kind_give_one_pq(dataset):
         found = run(PanopticEvaluator(name, None), result(shift=3), result(shift=8))
         expected = expected or found
         assert found == expected and found["panoptic_seg"]["SQ"] < 100
+
+
+def test_a_class_named_like_a_group_has_a_row_of_its_own(dataset, logged):
+    pairs = zip(dataset.content["categories"], ("stuff", "all"), strict=True)
+    listed = [{**category, "name": name} for category, name in pairs]
+    dataset.content["categories"] = listed
+    dataset.write_json()
+    MetadataCatalog.get(dataset.entry["name"]).describe(Categories.from_json(listed))
+    numbers = run(PanopticEvaluator(dataset.entry["name"], None), result(shift=8), result())
+    table = next(message for message in logged if "Panoptic quality" in message)
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[3:]]
+    assert rows == ["all", "things", "stuff", "stuff", "all"]
+    assert numbers["panoptic_seg"]["PQ-all"] == numbers["panoptic_seg"]["PQ_th"]

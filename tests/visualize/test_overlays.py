@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from kmax_deeplab.data.categories import Categories
 from kmax_deeplab.visualize.overlays import (
     OPACITY,
     VOID_BRIGHTNESS,
     boundaries,
     draw_panoptic,
     magnify,
+    outline_color,
     segment_colors,
 )
 
@@ -56,7 +58,7 @@ def test_a_name_is_written_only_where_it_fits(categories):
     panoptic[50:250, 50:250], panoptic[:4, :4] = 1, 2
     picture = draw_panoptic(image, panoptic, [segment(1, 1, True), segment(2, 1, True)], categories)
     assert len(np.unique(picture[60:240, 60:240].reshape(-1, 3), axis=0)) > 2
-    assert len(np.unique(picture[:3, :3].reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(picture[:3, :3].reshape(-1, 3), axis=0)) == 2  # outline and inside
 
 
 def test_a_map_of_another_size_is_refused(image, categories):
@@ -72,3 +74,46 @@ def test_an_unknown_class_is_refused_by_number(image, categories):
 
 def test_magnifying_multiplies_the_size(image):
     assert magnify(image, 3).shape == (120, 180, 3)
+
+
+def instances(panoptic, count):
+    return panoptic, [segment(i, 1, True) for i in range(1, count + 1)]
+
+
+def draw(panoptic, infos, categories):
+    return draw_panoptic(np.full((*panoptic.shape, 3), 100, np.uint8), panoptic, infos, categories)
+
+
+def test_two_pieces_of_one_instance_do_not_look_like_two_instances(categories):
+    apart = np.zeros((120, 240), dtype=int)
+    apart[20:100, 20:100] = apart[20:100, 140:220] = 1
+    split = np.where(np.arange(240) > 120, 2, 1) * (apart > 0)
+    one = draw(*instances(apart, 1), categories)
+    two = draw(*instances(split, 2), categories)
+    assert (one[:, :120] == two[:, :120]).all()
+    assert one[20, 180].tolist() == one[20, 60].tolist() == list(outline_color(0))
+    assert two[20, 180].tolist() == list(outline_color(1)) != two[20, 60].tolist()
+
+
+def test_a_merge_of_touching_instances_shows(categories):
+    merged = np.zeros((100, 200), dtype=int)
+    merged[20:80, 20:180] = 1
+    split = np.where(np.arange(200) >= 100, 2, 1) * (merged > 0)
+    cases = (instances(merged, 1), instances(split, 2))
+    seam = [draw(*case, categories)[25:75, 98:102] for case in cases]
+    assert len(np.unique(seam[0][0], axis=0)) == 1
+    assert list(outline_color(1)) in seam[1][0].tolist()
+
+
+def test_neighbouring_outlines_differ_for_hundreds_of_instances():
+    colors = np.array([outline_color(rank) for rank in range(400)], dtype=int)
+    assert (np.abs(np.diff(colors, axis=0)).sum(1) > 150).all()
+    assert len(np.unique(colors, axis=0)) > 300
+
+
+def test_names_of_any_kind_are_drawn(image):
+    names = ("two\nlines", "x" * 400, "日本 <b>&", "")
+    listed = [{"id": i, "name": name, "isthing": 1} for i, name in enumerate(names)]
+    panoptic = np.arange(4).repeat(150)[None].repeat(200, 0) + 1
+    infos = [segment(i + 1, i, True) for i in range(4)]
+    assert draw(panoptic, infos, Categories.from_json(listed)).shape == (200, 600, 3)
