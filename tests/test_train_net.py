@@ -210,9 +210,9 @@ def test_a_resume_onto_other_class_names_is_refused(finished, shapes, tmp_path):
         content["categories"][0]["name"] = "another"
         path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"no class 'another'[^$]*a run to resume keeps its"):
-        names = {"DATASETS.TRAIN": ("own_train",), "DATASETS.TEST": ("own_val",)}
+        names = {"DATASETS.TRAIN": ("renamed_train",), "DATASETS.TEST": ("renamed_val",)}
         datasets = [
-            {"name": f"own_{split}", "images": str(data / split / "images")}
+            {"name": f"renamed_{split}", "images": str(data / split / "images")}
             | {"json": str(data / split / "panoptic.json"), "pngs": str(data / split / "panoptic")}
             for split in ("train", "val")
         ]
