@@ -7,6 +7,7 @@ evaluation look at the others when they read them, by the same rules.
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 from detectron2.data import MetadataCatalog
 
 from kmax_deeplab.d2.dataset_sources import panoptic_source
@@ -29,8 +30,13 @@ MOST_NAMED = 10
 """Findings that an error lists."""
 
 
-def examine(name: str) -> list[str]:
+def examine(name: str, *, tested: bool = True) -> list[str]:
     """Runs the part of a dataset's check that takes no time; other datasets than ours pass.
+
+    Args:
+        name: of the dataset.
+        tested: whether it is evaluated, which needs all its files; training does without damaged
+            ones.
 
     Returns:
         Sentences about what training copes with.
@@ -51,7 +57,7 @@ def examine(name: str) -> list[str]:
     fatal = [finding for finding in found if finding.kind not in TOLERATED]
     if fatal:
         raise ValueError(describe_faults(name, fatal))
-    compare_labels(name, spread(pairs, MOST_PNGS))
+    compare_labels(name, spread(pairs, MOST_PNGS), tested=tested)
     metadata.describe(Categories.from_json(content["categories"]))
     examples = {finding.kind: finding.message for finding in reversed(found)}
     counts = Counter(finding.kind for finding in found)
@@ -61,24 +67,32 @@ def examine(name: str) -> list[str]:
     ]
 
 
-def compare_labels(name: str, pairs: Sequence[Pair]) -> None:
+def compare_labels(name: str, pairs: Sequence[Pair], *, tested: bool) -> None:
     """Compares panoptic PNGs with the JSON, as training and evaluation do when they read them.
 
-    Damaged PNGs pass: training leaves them out, evaluation names them.
-
     Raises:
-        ValueError: a PNG is of another set, size or kind; the message names it.
+        ValueError: a PNG is of another set, size or kind or, if it is evaluated, damaged; the
+            message names it. Or none of them shows a segment.
     """
-    for pair in pairs:
-        size = tuple(pair.image.get(key) for key in ("height", "width"))
-        try:
-            read_true_ids(
-                pair.png_file, pair.annotation["segments_info"], None if None in size else size
-            )
-        except DamagedPngError:
-            continue
-        except ValueError as error:
-            raise ValueError(f"dataset {name!r}: {error}") from error
+    readable = [ids for pair in pairs if (ids := _read(name, pair, tested=tested)) is not None]
+    if readable and not any(ids.any() for ids in readable):
+        raise ValueError(
+            f"dataset {name!r}: none of the {len(readable)} PNGs that were looked at has a "
+            f"labelled pixel, e.g. {pairs[0].png_file}: there is nothing to learn or to compare "
+            "with"
+        )
+
+
+def _read(name: str, pair: Pair, *, tested: bool) -> np.ndarray | None:
+    """Returns the ids of a PNG, None if it is damaged and may be."""
+    size = tuple(pair.image.get(key) for key in ("height", "width"))
+    segments = pair.annotation["segments_info"]
+    try:
+        return read_true_ids(pair.png_file, segments, None if None in size else size)[0]
+    except ValueError as error:
+        if isinstance(error, DamagedPngError) and not tested:
+            return None
+        raise ValueError(f"dataset {name!r}: {error}") from error
 
 
 def spread(pairs: Sequence[Pair], most: int) -> list[Pair]:

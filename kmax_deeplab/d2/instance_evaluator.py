@@ -24,10 +24,29 @@ from tabulate import tabulate
 from kmax_deeplab.data.categories import NOT_LISTED
 from kmax_deeplab.data.derived_truth import encode_mask, instance_annotations
 from kmax_deeplab.data.labelled_image import read_true_ids
+from kmax_deeplab.data.panoptic_json import (
+    ANY,
+    FLAG,
+    ID,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    Fields,
+    read_lists,
+)
 from kmax_deeplab.whole_files import write_json
 
 logger = logging.getLogger(__name__)
 
+INSTANCES = {
+    "images": Fields({"id": ID}),
+    "annotations": Fields(
+        {"id": WHOLE, "image_id": ID, "category_id": WHOLE, "segmentation": ANY, "area": NUMBER},
+        {"iscrowd": FLAG},
+    ),
+    "categories": Fields({"id": WHOLE, "name": TEXT}),
+}
+"""What an instance JSON must hold. Its areas say what is small, medium and large, as in COCO."""
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 """Detectron2's names of the first of COCO's statistics, in their order."""
 
@@ -133,9 +152,11 @@ class InstanceEvaluator(DatasetEvaluator):
 
     def _load_truth(self, images: list[dict], annotations: list[dict]) -> COCO:
         with contextlib.redirect_stdout(io.StringIO()):
-            if self._json:
-                return COCO(self._json)
             truth = COCO()
+            if self._json:
+                truth.dataset = read_lists(self._json, INSTANCES)
+                truth.createIndex()
+                return truth
             known = self._categories
             truth.dataset = {
                 "images": images,

@@ -13,7 +13,7 @@ from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from kmax_deeplab.data.image_files import UNREADABLE, require_usable
+from kmax_deeplab.data.image_files import UNREADABLE, UnusableImageError, require_usable
 from kmax_deeplab.data.labelled_image import (
     LabelledImage,
     Segment,
@@ -30,6 +30,9 @@ MISSING = (
 
 class UnreadableImageError(OSError):
     """An image file is there but damaged or unusable; training can go on without it."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}" if self.filename else super().__str__()
 
 
 def read_labelled(record: Mapping, image_format: str) -> LabelledImage:
@@ -103,8 +106,10 @@ def open_image(path: str) -> Iterator[Image.Image]:
             yield _open_upright(file, path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} {MISSING}") from error
+    except UnreadableImageError:
+        raise
     except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
-        raise UnreadableImageError(0, str(error), path) from error
+        raise UnreadableImageError(0, f"cannot be read ({error})", path) from error
 
 
 def _open_upright(file: IO[bytes], path: str) -> Image.Image:
@@ -112,5 +117,7 @@ def _open_upright(file: IO[bytes], path: str) -> Image.Image:
         image = Image.open(file)
         require_usable(image)
         return detection_utils._apply_exif_orientation(image)
-    except UNREADABLE as error:
+    except UnusableImageError as error:
         raise UnreadableImageError(0, str(error), path) from error
+    except UNREADABLE as error:
+        raise UnreadableImageError(0, f"cannot be read ({error})", path) from error

@@ -54,7 +54,7 @@ def prepare_datasets(
     training = cfg.DATASETS.TRAIN if train else ()
     names = tuple(dict.fromkeys((*training, *cfg.DATASETS.TEST)))
     for name in names:
-        decisions += examine(name)
+        decisions += examine(name, tested=name in cfg.DATASETS.TEST)
     decisions += derive_num_classes(cfg, names, classes)
     decisions += agree_on_classes(cfg, names, classes, training)
     return decisions

@@ -199,7 +199,8 @@ def _color(category: Mapping, index: int) -> tuple[int, int, int]:
     color = category.get("color")
     if color is None:
         return distinct_color(index)
-    if len(color) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in color):
+    is_rgb = isinstance(color, list | tuple) and len(color) == 3
+    if not is_rgb or not all(is_whole(c) and 0 <= c <= 255 for c in color):
         raise ValueError(
             f"category {category['id']} ({category['name']!r}) has the color {color}: it needs "
             "three integers from 0 to 255"

@@ -4,6 +4,7 @@ Whoever reads such a JSON, to check, train, evaluate or convert, reads it here, 
 """
 
 import json
+import math
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 ENCODING = "utf-8-sig"
 """Of JSONs and tables: UTF-8, with the mark that Excel and Windows editors put in front or not."""
+SUSPECT = "/\\~."
+"""What a file name that leads out of its folder begins with, unless it has ".." or ":"."""
 MOST_NAMED = 5
 """Faults that an error lists."""
 
@@ -43,6 +46,11 @@ def _is_size(value: object) -> bool:
     return is_whole(value) and value > 0
 
 
+def _is_number(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value < math.inf
+
+
 Test = tuple[Callable[[object], bool], str]
 ID: Test = (is_id, "a whole number or a text")
 WHOLE: Test = (is_whole, "a whole number")
@@ -50,6 +58,7 @@ TEXT: Test = (_is_text, "a text")
 FLAG: Test = (is_flag, "0 or 1 (false or true), no text")
 LIST: Test = (_is_list, "a list")
 SIZE: Test = (_is_size, "a whole number of pixels")
+NUMBER: Test = (_is_number, "a number from 0")
 ANY: Test = (lambda value: True, "anything")
 
 
@@ -193,6 +202,8 @@ def leaves_folder(name: str) -> bool:
     >>> [leaves_folder(name) for name in ("a/b.png", "a/../b.png", "../b.png", "/b.png")]
     [False, False, True, True]
     """
+    if name and name[0] not in SUSPECT and ".." not in name and ":" not in name:
+        return False  # nearly all names; taking apart those of COCO lasts seconds
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or name.startswith("~"):
         return True
     depth = 0

@@ -72,6 +72,10 @@ def test_instances_are_compared_with_an_instance_json_where_the_dataset_has_one(
     evaluator = build_evaluator(config(INSTANCE_ON=True), dataset.entry["name"], str(tmp_path))
     numbers = run(evaluator, {"instances": found_instances()}, {"instances": found_instances()})
     assert numbers["segm"]["AP"] == numbers["segm"]["AP-cat"] == pytest.approx(100)
+    annotations[1]["iscrowd"] = "0"
+    path.write_text(json.dumps({**content, "categories": [{"id": 3, "name": "cat"}]}))
+    with pytest.raises(ValueError, match=r"instances\.json: annotations\[1\]: iscrowd is '0'"):
+        run(evaluator, {"instances": found_instances()}, {"instances": found_instances()})
 
 
 def test_without_an_instance_json_the_segments_of_things_are_the_ground_truth(dataset, tmp_path):

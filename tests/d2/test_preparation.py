@@ -281,4 +281,18 @@ def test_lost_segments_and_damaged_pngs_do_not_keep_a_run_from_its_start(data):
     ids = read_ids(data.png_path(0))
     write_ids(data.png_path(0), np.where(ids == CELL, GROUND, ids))
     truncate(data.png_path(1))
-    prepare_datasets(config(data.entry(data.root.name)))
+    name = data.root.name
+    prepare_datasets(config(data.entry(name), **{"DATASETS.TRAIN": (name,)}))
+    with pytest.raises(ValueError, match=rf"{data.png_path(1)} cannot be read"):
+        prepare_datasets(config(data.entry(name)))
+
+
+def test_a_dataset_whose_pngs_show_nothing_is_refused_before_the_run(data):
+    for number in range(4):
+        data.content["annotations"][number]["segments_info"] = data.segments(number)[: number % 2]
+        write_ids(data.png_path(number), np.zeros_like(read_ids(data.png_path(number))))
+    data.write_json()
+    with pytest.raises(
+        ValueError, match=r"none of the 4 PNGs .* has a labelled pixel, e\.g\. .*0\.png"
+    ):
+        prepare_datasets(config(data.entry(data.root.name)), train=False)
