@@ -5,6 +5,7 @@ nobody foresaw keeps its traceback: it is to be reported.
 """
 
 import linecache
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ INTERRUPTED = 130
 PACKAGE = Path(__file__).parent
 OURS = PACKAGE.parent
 """Folder of the project: its scripts, and the package below it."""
+FRAME = re.compile(r'^ +File "(?P<file>.+)", line (?P<line>\d+), in .+$', re.MULTILINE)
+MESSAGE = re.compile(r"^[\w.]+: (?P<message>.+)", re.MULTILINE | re.DOTALL)
+"""A frame and the end of a traceback as text."""
 THEIRS = ("site-packages", "dist-packages")
 """Folders of libraries, which may lie below the project's."""
 
@@ -48,11 +52,28 @@ def is_refusal(error: BaseException) -> bool:
     """
     if isinstance(error, OSError):
         return True
+    if refused_by_worker(error):
+        return True
     return isinstance(error, Exception) and _is_raised_by_us(error.__traceback__)
+
+
+def refused_by_worker(error: BaseException) -> str:
+    """Returns what a process that loads data refused; empty if it is not such an error.
+
+    PyTorch raises anew what such a process raised, with the whole traceback as the message.
+    """
+    text = str(error)
+    frames = list(FRAME.finditer(text)) if text.startswith("Caught ") else []
+    if not frames or not _is_our_raise(Path(frames[-1]["file"]), int(frames[-1]["line"])):
+        return ""
+    message = MESSAGE.search(text, frames[-1].end())
+    return message["message"].strip() if message else ""
 
 
 def describe(error: BaseException) -> str:
     """Returns the message of an error, in which a KeyError has no quotes around it."""
+    if refused := refused_by_worker(error):
+        return refused
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])
     return str(error) or type(error).__name__
@@ -63,7 +84,10 @@ def _is_raised_by_us(traceback: TracebackType | None) -> bool:
         return False
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    file, line = Path(traceback.tb_frame.f_code.co_filename), traceback.tb_lineno
+    return _is_our_raise(Path(traceback.tb_frame.f_code.co_filename), traceback.tb_lineno)
+
+
+def _is_our_raise(file: Path, line: int) -> bool:
     is_script = file.is_relative_to(OURS) and not set(THEIRS) & set(file.parts)
     is_ours = is_script or file.is_relative_to(PACKAGE)
     return is_ours and linecache.getline(str(file), line).lstrip().startswith("raise")

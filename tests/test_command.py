@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 from kmax_deeplab import command
 from kmax_deeplab.data.categories import Categories
@@ -27,6 +28,31 @@ def test_a_refusal_ends_with_its_sentence_and_a_fault_with_its_traceback():
         command.run(lambda: int("x"))
     with pytest.raises(ValueError, match="broadcast"):
         command.run(lambda: np.zeros(2) + np.zeros(3))
+
+
+class Refusing:
+    """A dataset of which reading an item is refused, or fails."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.work()
+
+
+def fail():
+    return 1 // 0
+
+
+def test_what_a_process_that_loads_data_refuses_is_the_same_sentence():
+    with pytest.raises(SystemExit) as ended:
+        command.run(lambda: next(iter(DataLoader(Refusing(refuse), num_workers=1))))
+    assert ended.value.code == "the list of categories is empty: a dataset needs at least one"
+    with pytest.raises(ZeroDivisionError):
+        command.run(lambda: next(iter(DataLoader(Refusing(fail), num_workers=1))))
 
 
 def test_what_the_system_refuses_is_a_sentence(tmp_path):
