@@ -1,14 +1,25 @@
-# Nothing needs preparing but Python 3.11: every target first creates .venv when it is missing.
+# Nothing needs preparing but Python 3.10 to 3.13: every target first creates .venv when it is missing.
 #   make demo                generate shapes, train, evaluate, draw output/demo/report.html
 #   make demo ARGS="--help"  the same with options of tools/demo.py
 #   make test                formatting, lint and all tests
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-VENV := .venv
+#   make test-numpy2         all tests on numpy 2, in .venv-numpy2
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+NUMPY2 := 2.4.6
+# Empty: the version in requirements.txt. Python 3.13 has no numpy 1.
+NUMPY ?= $(shell $(PYTHON) -c "import sys; print('$(NUMPY2)' * (sys.version_info >= (3, 13)))")
+VENV ?= .venv
 PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# With another numpy than the pinned one, panopticapi-lite comes without its pin on numpy.
+ifeq ($(NUMPY),)
+REQUIREMENTS = --requirement requirements.txt
+else
+REQUIREMENTS = --requirement $(VENV)/requirements.txt && $(PIP) --no-deps panopticapi-lite==0.2.0
+endif
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test test-numpy2 lint clean
 
 help:
 	@sed -n '1,/^PYTHON/{/^#/s/^# \{0,1\}//p}' Makefile
@@ -16,13 +27,16 @@ help:
 install: $(INSTALLED)
 
 $(INSTALLED): requirements.txt tools/install_detectron2.py
+	@$(PYTHON) -c "import sys; sys.exit(None if (3, 10) <= sys.version_info[:2] <= (3, 13) else \
+	    'Python 3.10 to 3.13 is needed, this is ' + sys.version.split()[0] + ': make PYTHON=python3.11 …')"
 	@echo "==> Installing into $(VENV) with $(PYTHON): requirements.txt, then Detectron2."
 	@echo "    PyTorch is large: about 6 GB on disk, a few minutes. This is done once."
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	sed -e '/^panopticapi-lite/d' -e 's/^numpy==.*/numpy==$(NUMPY)/' requirements.txt > $(VENV)/requirements.txt
+	$(PIP) $(REQUIREMENTS)
 	$(PY) tools/install_detectron2.py
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(PY) -m pip check
+	$(PIP) --no-deps --no-build-isolation --editable .
+	$(if $(NUMPY),,$(PY) -m pip check)
 	@touch $@
 	@echo "==> $(VENV) is ready."
 
@@ -36,6 +50,9 @@ lint: $(INSTALLED)
 test: lint
 	$(PY) -m pytest -q $(ARGS)
 
+test-numpy2:
+	$(MAKE) test VENV=.venv-numpy2 NUMPY=$(NUMPY2)
+
 clean:
-	rm -rf $(VENV) output *.egg-info
+	rm -rf .venv .venv-numpy2 output *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -40,7 +40,7 @@ def write_split(folder: Path, count: int, seed: int, size: int) -> None:
         images.append({"id": index, "file_name": jpg, "height": size, "width": size})
         annotations.append({"image_id": index, "file_name": png, "segments_info": segments})
     panoptic = {"images": images, "annotations": annotations, "categories": CATEGORIES}
-    (folder / "panoptic.json").write_text(json.dumps(panoptic))
+    (folder / "panoptic.json").write_text(json.dumps(panoptic), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def generate(output: Path, settings: Settings) -> bool:
     if min(settings.train, settings.val) < 1 or settings.size < 64:
         raise ValueError(f"{settings}: needs at least 1 image per split and a size of 64 pixels")
     meta = output / "meta.json"
-    if meta.is_file() and json.loads(meta.read_text()) == asdict(settings):
+    if meta.is_file() and json.loads(meta.read_text(encoding="utf-8")) == asdict(settings):
         return False
     if output.exists() and any(output.iterdir()):
         raise ValueError(
@@ -80,7 +80,7 @@ def generate(output: Path, settings: Settings) -> bool:
     shutil.rmtree(partial, ignore_errors=True)
     for split in SPLITS:
         write_split(partial / split, getattr(settings, split), settings.seed, settings.size)
-    (partial / meta.name).write_text(json.dumps(asdict(settings)))
+    (partial / meta.name).write_text(json.dumps(asdict(settings)), encoding="utf-8")
     partial.replace(output)
     return True
 

@@ -165,7 +165,9 @@ def is_complete(ade: Path, split: str, stems: Sequence[str], workers: int) -> bo
         path = ade / f"ade20k_{kind}_{split}.json"
         if not path.is_file():
             return False
-        if [image["id"] for image in json.loads(path.read_text())["images"]] != list(stems):
+        if [
+            image["id"] for image in json.loads(path.read_text(encoding="utf-8"))["images"]
+        ] != list(stems):
             return False
     folders = ade / "annotations_detectron2" / SPLITS[split], ade / f"ade20k_panoptic_{split}"
     pngs = [folder / f"{stem}.png" for folder in folders for stem in stems]

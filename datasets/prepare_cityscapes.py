@@ -61,11 +61,12 @@ def convert_city(city: str, truth: Path, split: str, parts: Path) -> dict:
     if not output.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         source = folder / "source" / split
-        source.mkdir(parents=True)
-        (source / city).symlink_to(truth / split / city)
+        (source / city).mkdir(parents=True)
+        for png in (truth / split / city).glob("*_gtFine_instanceIds.png"):
+            shutil.copy(png, source / city)
         with contextlib.redirect_stdout(io.StringIO()):
             convert2panoptic(str(source.parent), str(folder), setNames=[split])
-    return json.loads(output.read_text())
+    return json.loads(output.read_text(encoding="utf-8"))
 
 
 def write_panoptic(truth: Path, split: str, workers: int) -> int:
@@ -85,9 +86,9 @@ def write_panoptic(truth: Path, split: str, workers: int) -> int:
             "categories": contents[0]["categories"],
         }
         with whole_file(target) as part:
-            part.write_text(json.dumps(joined, sort_keys=True, indent=4))
+            part.write_text(json.dumps(joined, sort_keys=True, indent=4), encoding="utf-8")
         shutil.rmtree(parts)
-    return len(json.loads(target.read_text())["annotations"])
+    return len(json.loads(target.read_text(encoding="utf-8"))["annotations"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -109,7 +110,7 @@ def _is_complete(target: Path, annotated: Path, workers: int) -> bool:
     """Says whether a panoptic JSON lists every annotated image and all its PNGs can be read."""
     if not target.is_file():
         return False
-    entries = json.loads(target.read_text())["annotations"]
+    entries = json.loads(target.read_text(encoding="utf-8"))["annotations"]
     suffix = "_gtFine_instanceIds.png"
     expected = {path.name.removesuffix(suffix) for path in annotated.glob(f"*/*{suffix}")}
     if {entry["image_id"] for entry in entries} != expected:

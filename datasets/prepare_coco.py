@@ -48,7 +48,9 @@ def unpack_archives(coco: Path, split: str) -> dict:
     panoptic = coco / "annotations" / f"panoptic_{name}.json"
     if not panoptic.is_file():
         unpack_first(_places(coco, PANOPTIC_ARCHIVE), coco, [f"annotations/panoptic_{name}.json"])
-    content = json.loads(require(panoptic, remedy.format(PANOPTIC_ARCHIVE)).read_text())
+    content = json.loads(
+        require(panoptic, remedy.format(PANOPTIC_ARCHIVE)).read_text(encoding="utf-8")
+    )
     pngs = [coco / f"panoptic_{name}" / entry["file_name"] for entry in content["annotations"]]
     if not _all_there(pngs):
         inner = f"panoptic_{name}.zip"

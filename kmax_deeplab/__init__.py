@@ -12,7 +12,8 @@ _PUBLIC = {
     "Trainer": "kmax_deeplab.d2.trainer",
 }
 
-__all__ = list(_PUBLIC)
+__version__ = "0.2.0"
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> object:

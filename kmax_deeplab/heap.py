@@ -6,6 +6,7 @@ take as long as the arithmetic.
 """
 
 import ctypes
+import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's `mallopt`: when to shrink the heap, how many blocks lie outside it."""
@@ -14,6 +15,8 @@ NEVER, NONE = -1, 0
 
 def keep_freed_memory() -> bool:
     """Makes malloc keep what is freed, for this process; returns whether it could be told to."""
+    if not sys.platform.startswith("linux"):
+        return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library than glibc
         return False

@@ -103,7 +103,7 @@ def set_aside(folder: Path) -> Path | None:
         number += 1
     target.mkdir()
     for path in found:
-        path.rename(target / path.name)
+        path.replace(target / path.name)
     return target
 
 

@@ -29,7 +29,7 @@ def claim(folder: Path, settings: dict[str, str], remedy: str) -> None:
     """
     stamp = folder / STAMP
     if stamp.is_file():
-        _compare(folder, json.loads(stamp.read_text()), settings, remedy)
+        _compare(folder, json.loads(stamp.read_text(encoding="utf-8")), settings, remedy)
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise OtherRunError(f"{folder} holds files but no run ({STAMP} is missing): {remedy}")
@@ -74,7 +74,7 @@ def restart(folder: Path, settings: dict[str, str], written: Iterable[str], reme
 
 
 def _stamp(folder: Path, settings: dict[str, str]) -> None:
-    (folder / STAMP).write_text(json.dumps(settings, indent=1))
+    (folder / STAMP).write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 def flatten(settings: dict, prefix: str = "") -> dict[str, str]:

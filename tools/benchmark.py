@@ -104,7 +104,7 @@ def measure(args: argparse.Namespace) -> Result:
 def measure_other(args: argparse.Namespace) -> Result:
     """Reads the result to compare with, or measures that config in a fresh process."""
     if args.compare.endswith(".json"):
-        return Result.from_dict(json.loads(Path(args.compare).read_text()))
+        return Result.from_dict(json.loads(Path(args.compare).read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "result.json")
         command = [sys.executable, __file__, args.subcommand, "--config-file", args.compare]
@@ -112,7 +112,7 @@ def measure_other(args: argparse.Namespace) -> Result:
         command += ["--batch", str(args.batch)] if args.batch else []
         command += ["--size", *map(str, args.size)] if args.size else []
         subprocess.run([*command, *args.opts], check=True, stdout=subprocess.DEVNULL)
-        return Result.from_dict(json.loads(path.read_text()))
+        return Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -3,7 +3,7 @@
 In: nothing but pip and the network. Out: an importable `detectron2` in site-packages. An installed
 build, upstream's for example, is left alone. Otherwise one known wheel of PyPI is installed after
 its hash is verified. The wheel is tagged for Python 3.10 because of a compiled extension that
-nothing here uses; its Python code runs on 3.10 to 3.12, so pip is told to take it all the same.
+nothing here uses; its Python code runs on 3.10 to 3.13, so pip is told to take it all the same.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+OLDEST, NEWEST = (3, 10), (3, 13)
 REQUIREMENT = "sal-detectron2==0.7.2"
 SHA256 = "491af0c7f79bdb2d178e46f6cb16a97c4ac968d45c41ea3f6b6435d59bbee561"
 WHEEL_OPTIONS = (
@@ -57,8 +58,18 @@ def install() -> None:
         pip("install", *WHEEL_OPTIONS, "--upgrade", "--target", site_packages, str(wheel))
 
 
+def require_python() -> None:
+    """Ends the installation on a Python that the wheel does not run on."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        sys.exit(
+            f"Python {sys.version.split()[0]}: this project runs on Python 3.10 to 3.13; create "
+            "the environment with one of them."
+        )
+
+
 def main() -> None:
     """Says which Detectron2 is there, or installs one and says so."""
+    require_python()
     if found := installed_version():
         print(f"Detectron2 {found} is installed already and stays as it is.")
         return

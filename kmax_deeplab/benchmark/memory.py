@@ -5,7 +5,7 @@ included, as Linux counts it (VmHWM). Where the kernel does not let a process re
 peak is that of the whole process so far, and a benchmark needs a fresh process.
 """
 
-import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -35,15 +35,24 @@ class PeakMemory:
 
 def _resident_peak() -> int:
     if STATUS.is_file():
-        for line in STATUS.read_text().splitlines():
+        for line in STATUS.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _peak_by_getrusage()
+
+
+def _peak_by_getrusage() -> int:
+    try:
+        import resource  # Unix alone has it
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _reset_resident_peak() -> None:
     try:
-        CLEAR_REFS.write_text(RESET_PEAK)
+        CLEAR_REFS.write_text(RESET_PEAK, encoding="utf-8")
     except OSError:
         # Some containers forbid it; peaks then never fall, as the module's docstring says.
         return

@@ -61,7 +61,7 @@ def write_dataset(
             }
         )
     content = {"images": images, "annotations": annotations, "categories": list_categories()}
-    places["json"].write_text(json.dumps(content))
+    places["json"].write_text(json.dumps(content), encoding="utf-8")
     return {name: str(place) for name, place in places.items()}
 
 

@@ -148,7 +148,7 @@ class CityscapesInstanceEvaluator(OfficialEvaluator):
                 Image.fromarray(pixels).save(mask)
                 score = float(instances.scores[number])
                 lines.append(f"{mask.name} {self._categories.ids[index]} {score}\n")
-        self.prediction_file(image_id).write_text("".join(lines))
+        self.prediction_file(image_id).write_text("".join(lines), encoding="utf-8")
 
     def score(self, predictions: list[str], truths: list[str]) -> dict[str, dict[str, float]]:
         """Runs evalInstanceLevelSemanticLabeling."""

@@ -10,7 +10,7 @@ TABLE = Path(__file__).with_name("ade20k_categories.tsv")
 
 def ade20k_categories() -> Categories:
     """Reads the table of classes that comes with this package."""
-    with open(TABLE, newline="") as f:
+    with open(TABLE, newline="", encoding="utf-8") as f:
         rows = list(csv.DictReader(f, delimiter="\t"))
     return Categories(
         ids=tuple(int(row["id"]) for row in rows),

@@ -34,8 +34,9 @@ class Holdings:
 
     @cached_property
     def prob_sums(self) -> Tensor:
-        """(Q,) float64 sum of each query's probability over its binary mask."""
-        return torch.bincount(self.queries, self.probs.double(), minlength=self.num_queries)
+        """(Q,) sum of each query's probability over its binary mask; float64 but on MPS."""
+        precise = torch.float32 if self.probs.device.type == "mps" else torch.float64
+        return torch.bincount(self.queries, self.probs.to(precise), minlength=self.num_queries)
 
 
 class HoldingsCollector:

@@ -44,7 +44,7 @@ def read_losses(metrics_json: Path | str) -> dict[str, Curve]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: training writes it into OUTPUT_DIR")
     points: dict[str, dict[int, float]] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
