@@ -11,6 +11,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kmax_deeplab.checkpoint.pickles import ArrayUnpickler, UnsafePickleError
+from kmax_deeplab.checkpoint.pickles import CORE, ArrayUnpickler, UnsafePickleError
 from kmax_deeplab.whole_files import whole_file
 
 State = dict[str, Tensor]
@@ -38,12 +39,16 @@ EXTRAS = ("categories",)
 """What this project keeps beside the state dict whatever the format: plain values."""
 WRAPPERS = ("model", "state_dict")
 """Keys under which training codes keep the state dict; a file may also be one itself."""
+MULTIARRAY = import_module(f"{CORE}.multiarray")
 TORCH_EXTRAS = [
     argparse.Namespace,  # the options that training codes keep beside the weights
     np.dtype,
     np.ndarray,
-    np.core.multiarray._reconstruct,
-    np.core.multiarray.scalar,
+    *(
+        (getattr(MULTIARRAY, name), f"{core}.multiarray.{name}")
+        for core in ("numpy.core", "numpy._core")  # as numpy 1 and numpy 2 call it
+        for name in ("_reconstruct", "scalar")
+    ),
     *{type(np.dtype(kind)) for kind in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?")},
 ]
 """Harmless types besides tensors that torch files may hold."""

@@ -1,7 +1,10 @@
 """Pickles of arrays: reads plain containers and numpy arrays, and nothing that would run code."""
 
 import pickle
+import re
 from pathlib import Path
+
+import numpy as np
 
 ALLOWED = {
     ("collections", "OrderedDict"),
@@ -16,6 +19,8 @@ ALLOWED = {
     ("numpy._core.numeric", "_frombuffer"),
 }
 """What a pickle of arrays refers to, as numpy 1 and numpy 2 call it."""
+CORE = "numpy._core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core"
+"""What this numpy calls it."""
 
 
 class UnsafePickleError(ValueError):
@@ -48,6 +53,6 @@ class ArrayUnpickler(pickle.Unpickler):
         """
         if (module, name) not in ALLOWED:
             raise UnsafePickleError(self.path, f"{module}.{name}")
-        if module.startswith("numpy._core"):  # numpy 2 wrote the file, numpy 1 reads it
-            module = module.replace("numpy._core", "numpy.core")
+        # Whichever numpy wrote the file, this one reads it.
+        module = re.sub(r"^numpy\._?core\b", CORE, module)
         return super().find_class(module, name)

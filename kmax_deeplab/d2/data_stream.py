@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from detectron2.data.build import trivial_batch_collator
@@ -95,6 +96,11 @@ class PlanSampler(Sampler[int]):
         return self.plan.positions()
 
 
+def _use_one_thread(worker: int) -> None:
+    """Keeps OpenCV in a worker to one thread, as PyTorch keeps itself: workers are the threads."""
+    cv2.setNumThreads(0)
+
+
 def build_stream_loader(
     stream: TrainingStream, total_batch_size: int, first_iteration: int = 0, num_workers: int = 0
 ) -> DataLoader:
@@ -116,6 +122,7 @@ def build_stream_loader(
         sampler=PlanSampler(plan),
         num_workers=num_workers,
         collate_fn=trivial_batch_collator,
+        worker_init_fn=_use_one_thread,
         # Without a generator of its own the loader would draw from the model's random numbers.
         generator=torch.Generator(),
     )

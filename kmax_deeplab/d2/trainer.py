@@ -189,7 +189,7 @@ class EarlyCheckpoint(HookBase):
 
 
 class Trainer(DefaultTrainer):
-    """Detectron2's default trainer with our parts, on any device, resumable bit for bit.
+    """Detectron2's default trainer with our parts, on any device; on a CPU resumable bit for bit.
 
     Everything random of an iteration follows from (seed, process, iteration), so a checkpoint holds
     no random state but the seed.

@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import re
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from kmax_deeplab.checkpoint.files import read_checkpoint, write_checkpoint
-from kmax_deeplab.checkpoint.pickles import UnsafePickleError
+from kmax_deeplab.checkpoint.pickles import CORE, UnsafePickleError
 
 STATE = {"a.weight": torch.arange(600.0).view(20, 30), "a.count": torch.tensor(7)}
 ARRAYS = {name: value.numpy() for name, value in STATE.items()}
@@ -56,6 +58,31 @@ def test_every_format_is_recognised_by_its_content(tmp_path, name, suffix):
 def test_what_lies_beside_the_state_dict_is_kept(tmp_path):
     WRITERS["torch.pth"](tmp_path / "x")
     assert read_checkpoint(tmp_path / "x")["iteration"] == 3
+
+
+def renamed(path, core):
+    """Makes a torch file refer to numpy's core as another numpy calls it."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            if name.endswith("data.pkl"):
+                content = re.sub(rb"numpy\._?core\.", core + b".", content)
+                assert core in content
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+def test_numbers_and_arrays_of_any_numpy_are_data(tmp_path, core):
+    path, ours = tmp_path / "x.pth", CORE.encode()
+    extras = {"best": np.float64(2.5), "step": np.int64(7), "losses": np.arange(3.0)}
+    torch.save({"model": STATE, **extras}, path)
+    renamed(path, core)
+    read = read_checkpoint(path)
+    assert (read["best"], read["step"], read["losses"].tolist()) == (2.5, 7, [0, 1, 2])
+    content = pickle.dumps({"model": ARRAYS, **extras}, protocol=2).replace(ours, core)
+    (tmp_path / "x.pkl").write_bytes(content)
+    assert read_checkpoint(tmp_path / "x.pkl")["step"] == 7
 
 
 @pytest.mark.parametrize("name", ["torch.pth", "legacy.pth", "zoo.pkl", "x.safetensors"])
