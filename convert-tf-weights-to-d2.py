@@ -14,7 +14,7 @@ from kmax_deeplab.checkpoint.tensorflow import from_tensorflow, model_of
 from kmax_deeplab.checkpoint.tensorflow.files import read_variables, write_model
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -27,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "output", metavar="OUT", help="a .pkl for MODEL.WEIGHTS, with the config that is printed"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     output = Path(arguments.output)
     if output.suffix != ".pkl":
         parser.error(f"OUT {str(output)!r} must end in .pkl")
@@ -36,9 +36,9 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Reads, converts, writes, and says which config goes with the result."""
-    arguments = parse_arguments()
+    arguments = parse_args(words)
     print(f"Reading {arguments.input} ...", flush=True)
     variables = read_variables(arguments.input)
     model = model_of(variables)

@@ -85,15 +85,20 @@ def generate(output: Path, settings: Settings) -> bool:
     return True
 
 
-def main() -> None:
-    """Reads the command line and says what happened."""
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("output/demo/data"))
     parser.add_argument("--train", type=int, default=2000, help="number of training images")
     parser.add_argument("--val", type=int, default=150, help="number of validation images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=129, help="height and width in pixels")
-    options = vars(parser.parse_args())
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Generates what is not there yet and says what happened."""
+    options = vars(parse_args(arguments))
     output = options.pop("output")
     written = generate(output, Settings(**options))
     print(f"{output}: {'written' if written else 'already there, unchanged'}")

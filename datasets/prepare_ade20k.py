@@ -11,6 +11,7 @@ leaves, below that folder:
     python datasets/prepare_ade20k.py --splits val --workers 8
 """
 
+import argparse
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -24,9 +25,9 @@ from kmax_deeplab.data.ade20k import ade20k_categories
 from kmax_deeplab.data.derived_truth import instance_annotations
 from kmax_deeplab.data.panoptic_format import encode_ids
 from kmax_deeplab.data.preparation import (
-    arguments,
     is_image,
     map_in_processes,
+    read_arguments,
     require,
     unpack_first,
 )
@@ -174,9 +175,14 @@ def is_complete(ade: Path, split: str, stems: Sequence[str], workers: int) -> bo
     return all(map_in_processes(is_image, pngs, workers, f"PNGs of {split}"))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    return read_arguments(__doc__.splitlines()[0], tuple(SPLITS), Path(__file__).parent, arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prepares the splits that the command line names."""
-    options = arguments(__doc__.splitlines()[0], tuple(SPLITS), Path(__file__).parent, argv)
+    options = parse_args(arguments)
     for split in options.splits:
         ade = unpack_archives(options.root, SPLITS[split])
         stems = sorted(path.stem for path in (ade / "annotations" / SPLITS[split]).glob("*.png"))

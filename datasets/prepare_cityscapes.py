@@ -8,6 +8,7 @@ https://www.cityscapes-dataset.com, or with their folders gtFine/ and leftImg8bi
     python datasets/prepare_cityscapes.py --splits val --workers 8
 """
 
+import argparse
 import contextlib
 import io
 import json
@@ -21,9 +22,9 @@ from cityscapesscripts.preparation.json2labelImg import json2labelImg
 
 from kmax_deeplab import command
 from kmax_deeplab.data.preparation import (
-    arguments,
     is_image,
     map_in_processes,
+    read_arguments,
     require,
     unpack_first,
 )
@@ -91,9 +92,14 @@ def write_panoptic(truth: Path, split: str, workers: int) -> int:
     return len(json.loads(target.read_text(encoding="utf-8"))["annotations"])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    return read_arguments(__doc__.splitlines()[0], SPLITS, Path(__file__).parent, arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prepares the splits that the command line names."""
-    options = arguments(__doc__.splitlines()[0], SPLITS, Path(__file__).parent, argv)
+    options = parse_args(arguments)
     cityscapes = require(options.root / "cityscapes", "create it and put the archives there")
     for split in options.splits:
         unpack_archives(cityscapes, split)

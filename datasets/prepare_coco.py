@@ -9,6 +9,7 @@ ids, 255 where void.
     python datasets/prepare_coco.py --splits val --workers 8
 """
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,9 +21,9 @@ from kmax_deeplab import command
 from kmax_deeplab.data.derived_truth import semantic_map
 from kmax_deeplab.data.panoptic_format import read_ids
 from kmax_deeplab.data.preparation import (
-    arguments,
     is_image,
     map_in_processes,
+    read_arguments,
     require,
     unpack_first,
 )
@@ -81,9 +82,14 @@ def write_semantic(
     write_png(target, classes.astype(np.uint8))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    return read_arguments(__doc__.splitlines()[0], SPLITS, Path(__file__).parent, arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prepares the splits that the command line names."""
-    options = arguments(__doc__.splitlines()[0], SPLITS, Path(__file__).parent, argv)
+    options = parse_args(arguments)
     coco = require(options.root / "coco", "create it and put COCO's archives there")
     for split in options.splits:
         content = unpack_archives(coco, split)

@@ -218,7 +218,7 @@ def draw(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, l
 def measure(ids: np.ndarray, segment: dict) -> dict | None:
     """Adds area and box to a segment; one too small to see becomes void and gives None."""
     mask = ids == segment["id"]
-    area = np.count_nonzero(mask)
+    area = int(np.count_nonzero(mask))  # numpy's own integers cannot be written to a JSON
     if area < LEAST_AREA * ids.size:
         ids[mask] = 0
         return None

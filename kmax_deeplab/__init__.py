@@ -9,6 +9,7 @@ from importlib import import_module
 _PUBLIC = {
     "add_kmax_deeplab_config": "kmax_deeplab.d2.config",
     "KMaXCheckpointer": "kmax_deeplab.d2.checkpointer",
+    "Predictor": "kmax_deeplab.d2.prediction",
     "Trainer": "kmax_deeplab.d2.trainer",
 }
 

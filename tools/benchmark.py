@@ -134,9 +134,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measures, prints the table, writes the JSON."""
-    args = parse_args()
+    args = parse_args(arguments)
     result = measure(args)
     if args.json:
         write_json(args.json, result.to_dict(), indent=1)

@@ -159,9 +159,9 @@ def run(args: argparse.Namespace) -> None:
     print(f"Open {args.output / 'report.html'} in a browser.")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Runs the demo; the same command continues from the last checkpoint of an interrupted one."""
-    args = parse_args()
+    args = parse_args(arguments)
     command.run(lambda: run(args))
 
 

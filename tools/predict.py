@@ -19,13 +19,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
-from kmax_deeplab.d2.config_check import validate
 from kmax_deeplab.d2.labelled_files import UnreadableImageError
 from kmax_deeplab.d2.prediction import PredictedImage, Predictor, name_images
-from kmax_deeplab.d2.preparation import prepare_prediction
-from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
-from kmax_deeplab.d2.trainer import Trainer
 from kmax_deeplab.data.categories import Categories, read_categories
 from kmax_deeplab.data.panoptic_format import png_folder, write_ids, write_predictions_json
 from kmax_deeplab.visualize.overlays import draw_panoptic
@@ -47,23 +42,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("images", type=Path, nargs="+", help="images, or folders of images")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(arguments)
-
-
-def read_config(args: argparse.Namespace) -> tuple[CfgNode, Categories]:
-    """Returns the config, fit for panoptic prediction on this machine, and its classes."""
-    cfg = load_config(args.config_file, args.opts)
-    cfg.MODEL.WEIGHTS = args.weights or cfg.MODEL.WEIGHTS
-    adapt_to_machine(cfg)
-    validate(cfg)
-    try:
-        given = read_categories(args.categories) if args.categories else None
-        classes = classes_of_weights(cfg, train=False)
-        categories = prepare_prediction(cfg, given, classes)
-    except (FileNotFoundError, ValueError) as error:
-        raise ValueError(f"{error}\n--categories JSON names the classes of the model.") from error
-    test = cfg.MODEL.KMAX_DEEPLAB.TEST
-    test.PANOPTIC_ON, test.SEMANTIC_ON, test.INSTANCE_ON = True, False, False
-    return cfg, categories
 
 
 def require_apart(named: dict[str, Path], output: Path) -> None:
@@ -118,9 +96,7 @@ class Journal:
         self._written = time.monotonic()
 
 
-def predict_all(
-    predict: Predictor, named: dict[str, Path], journal: Journal, categories: Categories
-) -> int:
+def predict_all(predict: Predictor, named: dict[str, Path], journal: Journal) -> int:
     """Predicts images one after the other and writes what is found; returns how many it cannot."""
     failed, progress = 0, tqdm(named.items(), unit="image")
     try:
@@ -131,7 +107,7 @@ def predict_all(
                 failed += 1
                 progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
             else:
-                journal.add(write(journal.path.parent, name, predicted, categories))
+                journal.add(write(journal.path.parent, name, predicted, predict.categories))
     finally:
         journal.flush()
     return failed
@@ -152,13 +128,12 @@ def run(args: argparse.Namespace) -> int:
     """Predicts all images; returns how many could not be read."""
     named = name_images(args.images)
     require_apart(named, args.output)
-    cfg, categories = read_config(args)
-    model = Trainer.build_model(cfg)
-    KMaXCheckpointer(model).load_complete(cfg.MODEL.WEIGHTS)
-    journal = Journal(args.output / "predictions.json", categories)
-    failed = predict_all(Predictor(cfg, model), named, journal, categories)
+    given = read_categories(args.categories) if args.categories else None
+    predict = Predictor.open(args.config_file, args.weights or "", args.opts, given)
+    journal = Journal(args.output / "predictions.json", predict.categories)
+    failed = predict_all(predict, named, journal)
     print(f"{journal.path}: {len(journal.entries)} images; pictures in {args.output / 'overlays'}")
-    warn_of_used_up_queries(journal.entries, cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES)
+    warn_of_used_up_queries(journal.entries, predict.num_queries)
     if failed:
         print(f"{failed} of {len(named)} images could not be read.", file=sys.stderr)
     return failed

@@ -165,7 +165,12 @@ class CityscapesInstanceEvaluator(OfficialEvaluator):
 
 
 def _settings(official: ModuleType, folder: Path) -> object:
-    """Returns the settings of an official script, made quiet and pointed to the predictions."""
+    """Returns the settings of an official script, made quiet and pointed to the predictions.
+
+    It is given `numpy.in1d`, which numpy 2.4 no longer has; `isin` is the same but for the shape.
+    """
+    if not hasattr(np, "in1d"):
+        np.in1d = np.isin
     settings = official.args
     settings.predictionPath, settings.predictionWalk = str(folder), None
     settings.JSONOutput, settings.quiet, settings.colorized = False, True, False

@@ -89,8 +89,8 @@ def _add_network(cfg: CfgNode) -> None:
     node.CHANNEL_LAST_FORMAT = False
     # On a CPU a training step keeps the outputs of convolutions only and computes norms,
     # activations and attention weights of decoders and ResNet again when their gradient is due:
-    # identical gradients, a fifth less memory, a tenth more time. Tiny networks are better off
-    # without. It has no effect on GPUs, where its cost is not measured.
+    # the same gradients to the bit, a fifth less memory, a tenth more time. Tiny networks are
+    # better off without. It has no effect on GPUs, where its cost is not measured.
     node.RECOMPUTE_ACTIVATIONS = True
     node.SIZE_DIVISIBILITY = -1
 

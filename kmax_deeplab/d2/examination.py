@@ -72,14 +72,19 @@ def compare_labels(name: str, pairs: Sequence[Pair], *, tested: bool) -> None:
 
     Raises:
         ValueError: a PNG is of another set, size or kind or, if it is evaluated, damaged; the
-            message names it. Or none of them shows a segment.
+            message names it. Or none of those that list segments shows one.
     """
-    readable = [ids for pair in pairs if (ids := _read(name, pair, tested=tested)) is not None]
-    if readable and not any(ids.any() for ids in readable):
+    read = [(pair, _read(name, pair, tested=tested)) for pair in pairs]
+    labelled = [
+        (pair.png_file, ids)
+        for pair, ids in read
+        if ids is not None and pair.annotation["segments_info"]
+    ]
+    if labelled and not any(ids.any() for _, ids in labelled):
         raise ValueError(
-            f"dataset {name!r}: none of the {len(readable)} PNGs that were looked at has a "
-            f"labelled pixel, e.g. {pairs[0].png_file}: there is nothing to learn or to compare "
-            "with"
+            f"dataset {name!r}: none of the {len(labelled)} PNGs that were looked at has a "
+            f"labelled pixel, although the JSON lists segments of them, e.g. {labelled[0][0]}: "
+            "there is nothing to learn or to compare with"
         )
 
 

@@ -7,10 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from torch import nn
 
+from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
+from kmax_deeplab.d2.config_check import validate
 from kmax_deeplab.d2.labelled_files import read_image
 from kmax_deeplab.d2.mapper import EvaluationMapper
+from kmax_deeplab.d2.preparation import prepare_prediction
+from kmax_deeplab.d2.run_config import adapt_to_machine, load_config
+from kmax_deeplab.data.categories import Categories
 from kmax_deeplab.data.panoptic_check import IMAGE_SUFFIXES, find_files
 
 
@@ -35,14 +41,48 @@ class Predictor:
     Args:
         cfg: describes the test-time input.
         model: the meta-architecture; it is left in evaluation mode.
+        categories: names of the classes, in the order of the model's outputs.
     """
 
-    def __init__(self, cfg: CfgNode, model: nn.Module) -> None:
-        self._model = model.eval()
+    def __init__(self, cfg: CfgNode, model: nn.Module, categories: Categories) -> None:
+        self.model, self.categories = model.eval(), categories
+        self.num_queries = cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES
         self._mapper = EvaluationMapper(cfg)
 
+    @classmethod
+    def open(
+        cls,
+        config_file: str | Path,
+        weights: str | Path = "",
+        options: Sequence[str] = (),
+        given: Categories | None = None,
+    ) -> "Predictor":
+        """Builds the model of a config for this machine and loads its weights.
+
+        Args:
+            config_file: YAML file, for instance `config.yaml` of a run.
+            weights: checkpoint; default: MODEL.WEIGHTS of the config.
+            options: alternating keys and values that the config is changed with.
+            given: the classes, with ids of their own; default: those that the checkpoint names,
+                or else the config's dataset.
+
+        Raises:
+            FileNotFoundError, ValueError: config, classes or weights are missing, cannot be or do
+                not fit each other.
+        """
+        cfg = load_config(str(config_file), options)
+        cfg.MODEL.WEIGHTS = str(weights) or cfg.MODEL.WEIGHTS
+        adapt_to_machine(cfg)
+        validate(cfg)
+        categories = prepare_prediction(cfg, given, classes_of_weights(cfg, train=False))
+        test = cfg.MODEL.KMAX_DEEPLAB.TEST
+        test.PANOPTIC_ON, test.SEMANTIC_ON, test.INSTANCE_ON = True, False, False
+        model = build_model(cfg)
+        KMaXCheckpointer(model).load_complete(cfg.MODEL.WEIGHTS)
+        return cls(cfg, model, categories)
+
     @torch.no_grad()
-    def __call__(self, path: Path) -> PredictedImage:
+    def __call__(self, path: str | Path) -> PredictedImage:
         """Predicts an image.
 
         Raises:
@@ -51,7 +91,7 @@ class Predictor:
         """
         image = read_image(str(path), "RGB")
         inputs = self._mapper({"file_name": str(path)})
-        panoptic, segments = self._model([inputs])[0]["panoptic_seg"]
+        panoptic, segments = self.model([inputs])[0]["panoptic_seg"]
         return PredictedImage(image, panoptic.cpu().numpy().astype(np.int32), segments)
 
 

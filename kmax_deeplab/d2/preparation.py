@@ -23,6 +23,10 @@ GIVEN = "given_categories"
 """Name of the dataset without files that stands for categories from elsewhere."""
 DERIVED = 0
 """Value of MODEL.SEM_SEG_HEAD.NUM_CLASSES that stands for "as many as the datasets have"."""
+GIVE_CLASSES = (
+    "The weights do not name the model's classes either: take them from any JSON that lists them, "
+    "with --categories"
+)
 TEST_ENDINGS = ("val", "test")
 TRAIN_ENDING = "train"
 OTHER_CLASSES = (
@@ -88,9 +92,14 @@ def prepare_prediction(
         choose_datasets(cfg)
     names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
     found = ((name, categories_of(name)) for name in names)
-    name, categories = next((pair for pair in found if pair[1]), (None, None))
+    try:
+        name, categories = next((pair for pair in found if pair[1]), (None, None))
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{error}\n{GIVE_CLASSES}") from error
     if categories is None:
-        raise ValueError(f"none of the datasets {list(names)} of the config lists categories")
+        raise ValueError(
+            f"none of the datasets {list(names)} of the config lists categories. {GIVE_CLASSES}"
+        )
     derive_num_classes(cfg, [name])
     agree_on_classes(cfg, [name])
     return categories

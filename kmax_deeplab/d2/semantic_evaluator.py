@@ -92,7 +92,9 @@ class SemanticEvaluator(SemSegEvaluator):
     def _read(self, png: str, dtype: type) -> np.ndarray:
         classes = _read_classes(png).astype(dtype)
         count, ignored = len(self._classes), 255
-        if classes.ndim != 2 or (strange := set(np.unique(classes)) - {*self._classes, ignored}):
+        if classes.ndim != 2 or (
+            strange := set(np.unique(classes).tolist()) - {*self._classes, ignored}
+        ):
             found = classes.shape if classes.ndim != 2 else sorted(strange)
             raise ValueError(
                 f"{png}: a semantic PNG has one channel with classes 0 to {count - 1} and "

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from kmax_deeplab.whole_files import whole_file
 
 
-def arguments(
+def read_arguments(
     description: str, splits: Sequence[str], default_root: Path, argv: Sequence[str] | None
 ) -> argparse.Namespace:
     """Reads the command line that all preparation scripts have.

@@ -38,5 +38,5 @@ def make_targets(grid_map: np.ndarray, segments: Sequence[Segment]) -> Targets:
 def has_enough_labels(targets: Targets) -> bool:
     """Says whether enough of the grid is labelled for a training sample."""
     labelled, grid = LEAST_LABELLED
-    pixels = np.count_nonzero(targets.semantic.numpy() != VOID)
+    pixels = int((targets.semantic != VOID).sum())
     return pixels * grid > labelled * targets.semantic.numel()

@@ -293,6 +293,6 @@ def test_a_dataset_whose_pngs_show_nothing_is_refused_before_the_run(data):
         write_ids(data.png_path(number), np.zeros_like(read_ids(data.png_path(number))))
     data.write_json()
     with pytest.raises(
-        ValueError, match=r"none of the 4 PNGs .* has a labelled pixel, e\.g\. .*0\.png"
+        ValueError, match=r"none of the 2 PNGs .* has a labelled pixel, .*e\.g\. .*1\.png"
     ):
         prepare_datasets(config(data.entry(data.root.name)), train=False)

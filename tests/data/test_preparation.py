@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from kmax_deeplab.data.preparation import (
-    arguments,
     is_image,
     map_in_processes,
+    read_arguments,
     unpack,
 )
 from kmax_deeplab.whole_files import whole_file, write_png
@@ -24,11 +24,11 @@ def test_the_command_line_beats_the_environment_which_beats_the_scripts_folder(
     tmp_path, monkeypatch
 ):
     monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
-    assert arguments("", ["val"], tmp_path, []).root == tmp_path
+    assert read_arguments("", ["val"], tmp_path, []).root == tmp_path
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "environment"))
-    assert arguments("", ["val"], tmp_path, []).root == tmp_path / "environment"
+    assert read_arguments("", ["val"], tmp_path, []).root == tmp_path / "environment"
     words = ["--root", str(tmp_path / "words"), "--splits", "val"]
-    assert arguments("", ["train", "val"], tmp_path, words).root == tmp_path / "words"
+    assert read_arguments("", ["train", "val"], tmp_path, words).root == tmp_path / "words"
 
 
 def test_a_file_that_an_error_interrupts_does_not_appear(tmp_path):
