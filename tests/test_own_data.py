@@ -87,6 +87,41 @@ def test_a_damaged_image_is_named_and_counted_and_the_others_are_predicted(
     assert len(list(read_predictions(tmp_path / "out" / "predictions.json"))) == 3
 
 
+def test_a_killed_prediction_leaves_a_json_of_what_is_done(trained, tmp_path, monkeypatch):
+    output, _ = trained
+    data = OwnData(tmp_path / "data")
+    script = load_script("tools/predict.py")
+    left, write = [], script.write
+
+    def look_and_write(folder, name, *more):
+        found = read_predictions(folder / "predictions.json") if left else ()
+        left.append([annotation["image_id"] for annotation, _ in found])
+        return write(folder, name, *more)
+
+    monkeypatch.setattr(script, "write", look_and_write)
+    words = ("--config-file", output / "config.yaml", "--weights", output / "model_final.pth")
+    assert exit_status(script.main, *words, "--output", tmp_path / "out", data.images) == 0
+    done = ["part0/sub/0", "part0/sub/2", "part1/sub/1", "part1/sub/3"]
+    assert left == [done[:count] for count in range(4)]
+
+
+def test_results_never_lie_among_the_images(predict, tmp_path):
+    data = OwnData(tmp_path / "data")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for output in (data.images, tmp_path):
+        assert "choose another --output" in predict(data.images, "--output", output)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_used_up_queries_are_said(capsys):
+    script = load_script("tools/predict.py")
+    entries = [{"segments_info": [{}] * count} for count in (3, 9, 10)]
+    script.warn_of_used_up_queries(entries, 10)
+    assert "2 of 3 images have nearly as many segments (up to 10)" in capsys.readouterr().err
+    script.warn_of_used_up_queries(entries[:1], 10)
+    assert not capsys.readouterr().err
+
+
 def test_categories_may_come_from_a_file(predict, data, tmp_path):
     table = tmp_path / "classes.json"
     table.write_text(json.dumps([{**c, "id": c["id"] + 1000} for c in CATEGORIES]))

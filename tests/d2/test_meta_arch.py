@@ -175,3 +175,11 @@ def test_decoder_widths_that_contradict_each_other_are_refused():
         ValueError, match=r"IN_CHANNELS \[32, 32, 32, 64\] must be \[32, 32, 32, 32\]"
     ):
         build_model(tiny_config(*options))
+
+
+def test_an_answer_that_is_not_a_number_is_refused_by_the_name_of_the_image(model):
+    with torch.no_grad():
+        next(model.sem_seg_head.parameters()).fill_(float("nan"))
+    inputs = {"image": sample()["image"], "file_name": "cells/7.png"}
+    with torch.no_grad(), pytest.raises(ValueError, match=r"cells/7\.png holds NaN"):
+        model.eval()([inputs])
