@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 from detectron2.data import MetadataCatalog
@@ -22,6 +22,15 @@ from PIL import Image
 from kmax_deeplab.whole_files import WholeFolder
 
 logger = logging.getLogger(__name__)
+
+NUMPY_OF_THE_SCRIPTS = SimpleNamespace(
+    **{
+        **vars(np),
+        "in1d": np.isin,
+        "count_nonzero": lambda values: int(np.count_nonzero(values)),
+    }
+)
+"""numpy as cityscapesScripts 2.3 knows it: 2.4 has no `in1d` and counts in numbers of its own."""
 
 
 class OfficialEvaluator(DatasetEvaluator):
@@ -165,12 +174,8 @@ class CityscapesInstanceEvaluator(OfficialEvaluator):
 
 
 def _settings(official: ModuleType, folder: Path) -> object:
-    """Returns the settings of an official script, made quiet and pointed to the predictions.
-
-    It is given `numpy.in1d`, which numpy 2.4 no longer has; `isin` is the same but for the shape.
-    """
-    if not hasattr(np, "in1d"):
-        np.in1d = np.isin
+    """Returns the settings of an official script, made quiet and pointed to the predictions."""
+    official.np = NUMPY_OF_THE_SCRIPTS
     settings = official.args
     settings.predictionPath, settings.predictionWalk = str(folder), None
     settings.JSONOutput, settings.quiet, settings.colorized = False, True, False
