@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
-from kmax_deeplab.d2.evaluation import verify
-from kmax_deeplab.d2.launch import build_parser, comm, launch
-from kmax_deeplab.d2.trainer import Trainer, setup, train
+from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.engine.launch import build_parser, comm, launch
+from kmax_deeplab.d2.engine.trainer import Trainer, setup, train
+from kmax_deeplab.d2.evaluation.build import verify
 from kmax_deeplab.run_folder import find_start
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -19,7 +19,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from kmax_deeplab import command
-from kmax_deeplab.data.dataset_check import (
+from kmax_deeplab.data.check.dataset_check import (
     DatasetReport,
     Source,
     check_dataset,
@@ -27,9 +27,9 @@ from kmax_deeplab.data.dataset_check import (
     count_classes,
     count_needed_queries,
 )
-from kmax_deeplab.data.findings import KINDS, Finding
-from kmax_deeplab.data.image_check import fixed_content
-from kmax_deeplab.data.query_count import KEY, describe_distribution, propose_queries
+from kmax_deeplab.data.check.findings import KINDS, Finding
+from kmax_deeplab.data.check.image_check import fixed_content
+from kmax_deeplab.data.check.query_count import KEY, describe_distribution, propose_queries
 from kmax_deeplab.visualize.samples import draw_samples
 from kmax_deeplab.whole_files import write_json, write_png
 
@@ -77,9 +77,9 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
         name = f"{path.parent.name}_{path.stem}"
         return [Source(name, args.images, args.json, args.pngs)]
     # Only these need Detectron2.
-    from kmax_deeplab.d2.dataset_sources import panoptic_source
-    from kmax_deeplab.d2.datasets import register_from_config
-    from kmax_deeplab.d2.run_config import load_config
+    from kmax_deeplab.d2.config.run import load_config
+    from kmax_deeplab.d2.data.catalog import register_from_config
+    from kmax_deeplab.d2.data.sources import panoptic_source
 
     if not args.config_file:
         return [panoptic_source(name) for name in args.names]

@@ -26,16 +26,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kmax_deeplab import command
-from kmax_deeplab.data.categories import Categories, read_categories
-from kmax_deeplab.data.from_detection import draw_images, join_categories, read_detection
-from kmax_deeplab.data.from_label_pngs import LabelFolders, draw_files, match_folders
-from kmax_deeplab.data.panoptic_writer import JSON, PNGS, Written, write_dataset
-from kmax_deeplab.data.query_count import (
+from kmax_deeplab.data.check.query_count import (
     KEY,
     describe_distribution,
     describe_excess,
     propose_queries,
 )
+from kmax_deeplab.data.convert.from_detection import draw_images, join_categories, read_detection
+from kmax_deeplab.data.convert.from_label_pngs import LabelFolders, draw_files, match_folders
+from kmax_deeplab.data.format.categories import Categories, read_categories
+from kmax_deeplab.data.format.writer import JSON, PNGS, Written, write_dataset
 
 DEFAULT_QUERIES = 128
 """Number of queries that the configs for COCO, ADE20K and own data have."""

@@ -21,16 +21,16 @@ import numpy as np
 from PIL import Image
 
 from kmax_deeplab import command
-from kmax_deeplab.data.ade20k import ade20k_categories
-from kmax_deeplab.data.derived_truth import instance_annotations
-from kmax_deeplab.data.panoptic_format import encode_ids
-from kmax_deeplab.data.preparation import (
+from kmax_deeplab.data.convert.archives import (
     is_image,
     map_in_processes,
     read_arguments,
     require,
     unpack_first,
 )
+from kmax_deeplab.data.format.ade20k import ade20k_categories
+from kmax_deeplab.data.format.derived_truth import instance_annotations
+from kmax_deeplab.data.format.pngs import encode_ids
 from kmax_deeplab.whole_files import write_json, write_png
 
 SPLITS = {"train": "training", "val": "validation"}

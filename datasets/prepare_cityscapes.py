@@ -21,7 +21,7 @@ from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from cityscapesscripts.preparation.json2labelImg import json2labelImg
 
 from kmax_deeplab import command
-from kmax_deeplab.data.preparation import (
+from kmax_deeplab.data.convert.archives import (
     is_image,
     map_in_processes,
     read_arguments,

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from kmax_deeplab import command
-from kmax_deeplab.data.derived_truth import semantic_map
-from kmax_deeplab.data.panoptic_format import read_ids
-from kmax_deeplab.data.preparation import (
+from kmax_deeplab.data.convert.archives import (
     is_image,
     map_in_processes,
     read_arguments,
     require,
     unpack_first,
 )
+from kmax_deeplab.data.format.derived_truth import semantic_map
+from kmax_deeplab.data.format.pngs import read_ids
 from kmax_deeplab.whole_files import write_png
 
 SPLITS = ("train", "val")

@@ -7,10 +7,10 @@ Detectron2.
 from importlib import import_module
 
 _PUBLIC = {
-    "add_kmax_deeplab_config": "kmax_deeplab.d2.config",
-    "KMaXCheckpointer": "kmax_deeplab.d2.checkpointer",
-    "Predictor": "kmax_deeplab.d2.prediction",
-    "Trainer": "kmax_deeplab.d2.trainer",
+    "add_kmax_deeplab_config": "kmax_deeplab.d2.config.keys",
+    "KMaXCheckpointer": "kmax_deeplab.d2.engine.checkpointer",
+    "Predictor": "kmax_deeplab.d2.engine.prediction",
+    "Trainer": "kmax_deeplab.d2.engine.trainer",
 }
 
 __version__ = "0.2.0"

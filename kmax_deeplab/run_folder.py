@@ -5,6 +5,7 @@ refusal before anything is written. An earlier run is never overwritten, and two
 folder.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,3 +143,24 @@ def _take(file: IO[bytes]) -> bool:
     except OSError:  # a file system that knows no locks: better unlocked than not at all
         return True
     return True
+
+
+def forget_metrics_from(path: Path, iteration: int) -> None:
+    """Cuts off the lines of a metrics file from an iteration on, and a line broken by a kill.
+
+    A resumed run repeats the iterations after its checkpoint, a new one in the same folder all of
+    them. The file is cut in place: a writer that has it open for appending goes on at its new end.
+
+    Args:
+        path: one JSON object with "iteration" per line, ascending; it need not exist.
+        iteration: first iteration to forget.
+    """
+    if not path.exists():
+        return
+    kept = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n") or json.loads(line)["iteration"] >= iteration:
+                break
+            kept += len(line)
+    os.truncate(path, kept)

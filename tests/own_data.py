@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.panoptic_format import write_ids
+from kmax_deeplab.data.format.pngs import write_ids
 
 CATEGORIES = [
     {"id": 7, "name": "ground", "isthing": 0, "color": [90, 60, 30]},

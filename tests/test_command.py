@@ -10,7 +10,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from kmax_deeplab import command
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.format.categories import Categories
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import train_net
-from kmax_deeplab.d2.run_config import load_config
+from kmax_deeplab.d2.config.run import load_config
 from tests.own_data import OwnData
 from tests.scripts import ROOT, exit_status, load_script
 from tests.test_train_net import TINY

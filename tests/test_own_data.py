@@ -7,7 +7,7 @@ import torch
 
 import train_net
 from kmax_deeplab.checkpoint.classes import read_classes
-from kmax_deeplab.data.panoptic_format import read_predictions
+from kmax_deeplab.data.format.pngs import read_predictions
 from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
 from tests.scripts import ROOT, exit_status, load_script
 from tests.test_train_net import TINY

@@ -12,7 +12,7 @@ import torch
 
 import train_net
 from kmax_deeplab.checkpoint.parts import part_of
-from kmax_deeplab.d2.trainer import Trainer
+from kmax_deeplab.d2.engine.trainer import Trainer
 
 ROOT = Path(train_net.__file__).parent
 CONFIG = str(ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml")

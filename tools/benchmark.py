@@ -30,10 +30,14 @@ from kmax_deeplab.benchmark.table import (
     format_comparison,
     format_result,
 )
-from kmax_deeplab.d2.config_check import validate
-from kmax_deeplab.d2.measure import measure_inference, measure_postprocessing, measure_training
-from kmax_deeplab.d2.measure_data import measure_data
-from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
+from kmax_deeplab.d2.config.check import validate
+from kmax_deeplab.d2.config.run import CfgNode, adapt_to_machine, load_config
+from kmax_deeplab.d2.engine.measure import (
+    measure_inference,
+    measure_postprocessing,
+    measure_training,
+)
+from kmax_deeplab.d2.engine.measure_data import measure_data
 from kmax_deeplab.whole_files import write_json
 
 

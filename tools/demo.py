@@ -18,14 +18,14 @@ from pathlib import Path
 from torch import nn
 
 from kmax_deeplab import command, run_stamp
-from kmax_deeplab.d2.checkpointer import KMaXCheckpointer
-from kmax_deeplab.d2.config_check import validate
-from kmax_deeplab.d2.preparation import prepare_datasets
-from kmax_deeplab.d2.progress import ProgressLine
-from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
-from kmax_deeplab.d2.run_log import log_to_file
-from kmax_deeplab.d2.showcase import make_report
-from kmax_deeplab.d2.trainer import Trainer, train
+from kmax_deeplab.d2.config.check import validate
+from kmax_deeplab.d2.config.run import CfgNode, adapt_to_machine, load_config
+from kmax_deeplab.d2.data.classes import prepare_datasets
+from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.engine.progress import ProgressLine
+from kmax_deeplab.d2.engine.run_log import log_to_file
+from kmax_deeplab.d2.engine.showcase import make_report
+from kmax_deeplab.d2.engine.trainer import Trainer, train
 from kmax_deeplab.visualize.report import write_report
 from kmax_deeplab.visualize.scores import format_scores
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.labelled_files import UnreadableImageError
-from kmax_deeplab.d2.prediction import PredictedImage, Predictor, name_images
-from kmax_deeplab.data.categories import Categories, read_categories
-from kmax_deeplab.data.panoptic_format import png_folder, write_ids, write_predictions_json
+from kmax_deeplab.d2.data.labelled_files import UnreadableImageError
+from kmax_deeplab.d2.engine.prediction import PredictedImage, Predictor, name_images
+from kmax_deeplab.data.format.categories import Categories, read_categories
+from kmax_deeplab.data.format.pngs import png_folder, write_ids, write_predictions_json
 from kmax_deeplab.visualize.overlays import draw_panoptic
 from kmax_deeplab.whole_files import write_png
 

@@ -11,12 +11,12 @@ import argparse
 from pathlib import Path
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.checkpointer import KMaXCheckpointer, classes_of_weights
-from kmax_deeplab.d2.config_check import validate
-from kmax_deeplab.d2.preparation import prepare_datasets
-from kmax_deeplab.d2.run_config import CfgNode, adapt_to_machine, load_config
-from kmax_deeplab.d2.showcase import make_report
-from kmax_deeplab.d2.trainer import Trainer
+from kmax_deeplab.d2.config.check import validate
+from kmax_deeplab.d2.config.run import CfgNode, adapt_to_machine, load_config
+from kmax_deeplab.d2.data.classes import prepare_datasets
+from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer, classes_of_weights
+from kmax_deeplab.d2.engine.showcase import make_report
+from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.visualize.report import write_report
 from kmax_deeplab.visualize.scores import format_scores
 

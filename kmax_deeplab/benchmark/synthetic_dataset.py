@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from kmax_deeplab.benchmark.synthetic import voronoi_map
-from kmax_deeplab.data.panoptic_format import MAX_ID, write_ids
+from kmax_deeplab.data.format.pngs import MAX_ID, write_ids
 from kmax_deeplab.structures import VOID
 
 SEGMENTS = 11

@@ -12,4 +12,4 @@ __all__ = ["KMaXCheckpointer"]
 def __getattr__(name: str) -> object:
     if name != "KMaXCheckpointer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("kmax_deeplab.d2.checkpointer"), name)
+    return getattr(import_module("kmax_deeplab.d2.engine.checkpointer"), name)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 
 from kmax_deeplab.checkpoint.files import read_extras
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.format.categories import Categories
 
 KEY = "categories"
 

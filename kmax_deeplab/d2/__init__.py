@@ -1,24 +1,7 @@
 """The edge: the only room that knows Detectron2. Importing it registers everything by its name."""
 
-import importlib.util
-import warnings
+from kmax_deeplab.d2 import _installed
+from kmax_deeplab.d2.data import builtin
+from kmax_deeplab.d2.modeling import backbones, heads, meta_arch, timm_backbone
 
-REMEDIES = {
-    "detectron2": "run `python tools/install_detectron2.py` in the project's folder",
-    "panopticapi": "run `python -m pip install --no-deps panopticapi-lite==0.2.0`",
-}
-"""What no dependency of the package brings, and how it comes."""
-for name, remedy in REMEDIES.items():
-    if importlib.util.find_spec(name) is None:
-        raise ModuleNotFoundError(
-            f"{name} is not installed, and this part of kmax_deeplab needs it: {remedy}", name=name
-        )
-# Detectron2 and fvcore compile functions when they are imported, which PyTorch deprecates.
-warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)
-
-from kmax_deeplab.d2 import backbones, heads, meta_arch, timm_backbone  # noqa: E402
-from kmax_deeplab.d2.benchmarks import register_benchmarks  # noqa: E402
-
-__all__ = ["backbones", "heads", "meta_arch", "timm_backbone"]
-
-register_benchmarks()
+__all__ = ["_installed", "backbones", "builtin", "heads", "meta_arch", "timm_backbone"]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_tf_
 from torch import Tensor, nn
 
-from kmax_deeplab.modeling.depthwise import DepthwiseConv2d
+from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.layers import ChannelLayerNorm
 
 INIT_STD = 0.02

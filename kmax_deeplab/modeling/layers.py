@@ -13,8 +13,8 @@ from timm.layers import trunc_normal_tf_
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kmax_deeplab.modeling.depthwise import DepthwiseConv2d
-from kmax_deeplab.modeling.norm_gelu import norm_gelu
+from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
+from kmax_deeplab.modeling.cpu.norm_gelu import norm_gelu
 
 Norm = Callable[[int], nn.Module]
 """Makes the norm layer for a number of channels; the only way norm settings reach a module."""

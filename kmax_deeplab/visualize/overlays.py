@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.format.categories import Categories
 
 OPACITY = 0.65
 """Share of the segment colour in a painted pixel; the rest is the image's brightness."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.visualize.examples import Example, Panel
 from kmax_deeplab.visualize.loss_curves import Curve, draw_chart, group_by_term
 from kmax_deeplab.visualize.scores import Score, headline, score_table, swatch

@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from kmax_deeplab.data.categories import Categories
-from kmax_deeplab.data.dataset_check import DatasetReport
-from kmax_deeplab.data.panoptic_check import Pair
-from kmax_deeplab.data.panoptic_format import read_ids
+from kmax_deeplab.data.check.dataset_check import DatasetReport
+from kmax_deeplab.data.check.json_check import Pair
+from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.pngs import read_ids
 from kmax_deeplab.visualize.contact_sheet import contact_sheet
 from kmax_deeplab.visualize.overlays import draw_panoptic
 

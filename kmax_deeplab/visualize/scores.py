@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.format.categories import Categories
 
 MEASURES = ("PQ", "SQ", "RQ")
 GROUPS = {"all": "", "things": "_th", "stuff": "_st"}

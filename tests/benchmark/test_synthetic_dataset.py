@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
-from kmax_deeplab.data.panoptic_format import read_ids
+from kmax_deeplab.data.format.pngs import read_ids
 
 
 def test_files_and_json_agree(tmp_path):

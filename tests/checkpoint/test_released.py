@@ -5,7 +5,7 @@ import torch
 from detectron2.modeling import build_model
 
 from kmax_deeplab.checkpoint.released import from_released, to_released
-from tests.d2.test_config import config
+from tests.d2.config.test_keys import config
 from tests.golden import released
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from kmax_deeplab.checkpoint.sources import translate
 from kmax_deeplab.modeling.convnext import ConvNeXt
 from kmax_deeplab.modeling.layers import BATCH_NORM_EPS
-from tests.d2.test_config import config
+from tests.d2.config.test_keys import config
 
 BASIC = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}
 R50 = "coco/panoptic_segmentation/kmax_r50.yaml"

@@ -7,7 +7,7 @@ from detectron2.modeling import build_model
 
 from kmax_deeplab.checkpoint.tensorflow import SUFFIX, from_tensorflow, identify, network_variables
 from kmax_deeplab.checkpoint.tensorflow.zoo import ZooModel, class_order, entries
-from tests.d2.test_config import config
+from tests.d2.config.test_keys import config
 from tests.golden import released
 
 MANIFESTS = {

@@ -8,7 +8,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from kmax_deeplab.d2.datasets import register_panoptic
+from kmax_deeplab.d2.data.catalog import register_panoptic
 
 CATEGORIES = [
     {"id": 7, "name": "sky", "isthing": 0, "color": [0, 0, 255]},

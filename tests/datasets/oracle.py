@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
-from kmax_deeplab.data.panoptic_format import read_ids
+from kmax_deeplab.data.format.pngs import read_ids
 
 
 class Oracle(nn.Module):

@@ -10,9 +10,9 @@ from types import ModuleType
 
 import torch
 
-from kmax_deeplab.d2.benchmarks import register_benchmarks
-from kmax_deeplab.d2.run_config import load_config
-from kmax_deeplab.d2.trainer import Trainer
+from kmax_deeplab.d2.config.run import load_config
+from kmax_deeplab.d2.data.builtin import register_benchmarks
+from kmax_deeplab.d2.engine.trainer import Trainer
 from tests.datasets import trees
 from tests.scripts import ROOT, load_script
 from tests.test_train_net import TINY

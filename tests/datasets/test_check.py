@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kmax_deeplab.d2.datasets import register_panoptic
+from kmax_deeplab.d2.data.catalog import register_panoptic
 from tests.own_data import OwnData
 from tests.scripts import ROOT, exit_status, load_script
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmax_deeplab.data.dataset_check import Source, check_dataset, check_strays
-from kmax_deeplab.data.panoptic_format import read_ids
+from kmax_deeplab.data.check.dataset_check import Source, check_dataset, check_strays
+from kmax_deeplab.data.format.pngs import read_ids
 from tests.scripts import exit_status, load_script
 
 TABLE = "id\tname\tisthing\n0\troad\t0\n26\tcar\t1\n"

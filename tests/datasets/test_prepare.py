@@ -11,7 +11,7 @@ from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from PIL import Image
 
-from kmax_deeplab.data.panoptic_format import read_ids
+from kmax_deeplab.data.format.pngs import read_ids
 from tests.datasets.prepared import BENCHMARKS
 
 COCO, CITYSCAPES, ADE20K = BENCHMARKS

@@ -10,8 +10,8 @@ from detectron2.utils import comm
 from torch import multiprocessing
 
 import train_net
-from kmax_deeplab.d2.run_config import load_config
-from kmax_deeplab.d2.trainer import Trainer
+from kmax_deeplab.d2.config.run import load_config
+from kmax_deeplab.d2.engine.trainer import Trainer
 from tests.datasets import trees
 from tests.datasets.oracle import Oracle
 from tests.datasets.prepared import BENCHMARKS, registered

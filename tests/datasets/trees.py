@@ -11,8 +11,8 @@ from cityscapesscripts.preparation.json2labelImg import createLabelImage
 from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES, COCO_CATEGORIES
 from pycocotools import mask as masks
 
-from kmax_deeplab.data.ade20k import ade20k_categories
-from kmax_deeplab.data.panoptic_format import encode_ids
+from kmax_deeplab.data.format.ade20k import ade20k_categories
+from kmax_deeplab.data.format.pngs import encode_ids
 from tests.datasets.scenes import (
     Region,
     as_json,

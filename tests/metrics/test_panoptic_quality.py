@@ -8,7 +8,7 @@ import pytest
 from panopticapi import evaluation as official
 from panopticapi.evaluation import PQStat
 
-from kmax_deeplab.data.panoptic_format import write_ids, write_predictions_json
+from kmax_deeplab.data.format.pngs import write_ids, write_predictions_json
 from kmax_deeplab.metrics.panoptic_quality import LabelledMap, compare, per_category, summarise
 
 CATEGORIES = [

@@ -13,7 +13,7 @@ from detectron2.modeling import build_model
 from kmax_deeplab.checkpoint import KMaXCheckpointer
 from kmax_deeplab.checkpoint.tensorflow import files
 from tests.checkpoint.test_tensorflow import checkpoint
-from tests.d2.test_config import config
+from tests.d2.config.test_keys import config
 
 SCRIPT = Path(__file__).parents[2] / "convert-tf-weights-to-d2.py"
 

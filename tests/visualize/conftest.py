@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.format.categories import Categories
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kmax_deeplab.data.categories import Categories
+from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.visualize.overlays import (
     OPACITY,
     VOID_BRIGHTNESS,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kmax_deeplab.data.dataset_check import Source, check_dataset
+from kmax_deeplab.data.check.dataset_check import Source, check_dataset
 from kmax_deeplab.visualize.samples import draw_samples
 from tests.own_data import OwnData, truncate
 

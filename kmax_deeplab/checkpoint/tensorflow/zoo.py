@@ -11,7 +11,7 @@ from kmax_deeplab.checkpoint.tensorflow.decoders import (
     transformer_decoder,
 )
 from kmax_deeplab.checkpoint.tensorflow.encoders import encoder, feature_channels
-from kmax_deeplab.data.ade20k import ade20k_categories
+from kmax_deeplab.data.format.ade20k import ade20k_categories
 
 DATASETS = ("coco", "cityscapes", "ade20k")
 HEAD = "sem_seg_head"

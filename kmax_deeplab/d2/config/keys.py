@@ -1,0 +1,195 @@
+"""Configuration: every key this project adds to Detectron2's, once, with its unit.
+
+Names and defaults are those of the released code (the COCO ResNet-50 recipe), so that released YAML
+files work unchanged. New keys default to the released behaviour.
+"""
+
+from detectron2.config import CfgNode
+
+LEGACY_KEYS = (
+    "INPUT.SIZE_DIVISIBILITY",  # images are padded to INPUT.IMAGE_SIZE
+    "MODEL.CONVNEXT.OUT_INDICES",  # OUT_FEATURES says it
+    "MODEL.KMAX_DEEPLAB.SIZE_DIVISIBILITY",  # images are padded to INPUT.IMAGE_SIZE
+    # logits are always brought to the output size before they are merged
+    "MODEL.KMAX_DEEPLAB.TEST.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE",
+)
+"""Keys of released YAML files that are accepted and have no effect, with the reason."""
+
+
+def add_kmax_deeplab_config(cfg: CfgNode) -> None:
+    """Adds this project's keys to a config; call after Detectron2's `add_deeplab_config`."""
+    import kmax_deeplab.d2  # noqa: F401  registers the names that the keys refer to
+
+    _add_data(cfg)
+    _add_solver(cfg)
+    _add_convnext(cfg)
+    _add_timm(cfg)
+    _add_network(cfg)
+    _add_weights(cfg)
+    _add_losses(cfg)
+    _add_inference(cfg)
+    _add_tensorflow_variants(cfg)
+
+
+def _add_data(cfg: CfgNode) -> None:
+    # Panoptic datasets to register: mappings with name, images, json, pngs.
+    cfg.DATASETS.PANOPTIC = []
+    # K, void not counted; 0: as many as the datasets in use have categories.
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 0
+    cfg.INPUT.DATASET_MAPPER_NAME = "panoptic_lsj"
+    # (height, width) in pixels that every image is padded to; 32k + 1 or 32k.
+    cfg.INPUT.IMAGE_SIZE = [1281, 1281]
+    # Range of the random scale in training, relative to fitting inside IMAGE_SIZE.
+    cfg.INPUT.MIN_SCALE = 0.2
+    cfg.INPUT.MAX_SCALE = 2.0
+    cfg.INPUT.SIZE_DIVISIBILITY = -1
+
+
+def _add_solver(cfg: CfgNode) -> None:
+    cfg.SOLVER.OPTIMIZER = "ADAMW"
+    # Factor on the learning rate of the backbone.
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+    # Weight decay of embeddings other than relative positions and cluster centres, which have none.
+    cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.05
+
+
+def _add_convnext(cfg: CfgNode) -> None:
+    cfg.MODEL.CONVNEXT = CfgNode()
+    cfg.MODEL.CONVNEXT.IN_CHANNELS = 3
+    cfg.MODEL.CONVNEXT.DEPTHS = [3, 3, 27, 3]
+    cfg.MODEL.CONVNEXT.DIMS = [192, 384, 768, 1536]
+    # Drop probability of the last block; it grows linearly from 0.
+    cfg.MODEL.CONVNEXT.DROP_PATH_RATE = 0.6
+    # Initial layer scale.
+    cfg.MODEL.CONVNEXT.LSIT = 1e-6
+    cfg.MODEL.CONVNEXT.OUT_INDICES = [0, 1, 2, 3]
+    cfg.MODEL.CONVNEXT.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+
+
+def _add_timm(cfg: CfgNode) -> None:
+    cfg.MODEL.TIMM = CfgNode()
+    # Model of timm that MODEL.BACKBONE.NAME "D2Timm" wraps; MODEL.WEIGHTS names its weights.
+    cfg.MODEL.TIMM.NAME = "convnextv2_tiny"
+    # "stem" (stride 2, where the model has it) and "res2" to "res5" (strides 4, 8, 16, 32).
+    cfg.MODEL.TIMM.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Drop probability of the last block, as the model's own option `drop_path_rate`.
+    cfg.MODEL.TIMM.DROP_PATH_RATE = 0.0
+    # Other options of the model's constructor, alternating names and values: ["window_size", 12].
+    cfg.MODEL.TIMM.OPTIONS = []
+
+
+def _add_network(cfg: CfgNode) -> None:
+    cfg.MODEL.KMAX_DEEPLAB = CfgNode()
+    node = cfg.MODEL.KMAX_DEEPLAB
+    # Norm of head and axial ResNet: "SyncBN" (statistics over all ranks) or "BN" (of each rank).
+    node.NORM = "SyncBN"
+    # Weight of the newest batch in running statistics, head and ResNets.
+    node.NORM_MOMENTUM = 0.01
+    # Memory format of the convolutions; a run on a CPU sets it to True (d2/config/run.py).
+    node.CHANNEL_LAST_FORMAT = False
+    # On a CPU a training step keeps the outputs of convolutions only and computes norms,
+    # activations and attention weights of decoders and ResNet again when their gradient is due:
+    # the same gradients to the bit, a fifth less memory, a tenth more time. Tiny networks are
+    # better off without. It has no effect on GPUs, where its cost is not measured.
+    node.RECOMPUTE_ACTIVATIONS = True
+    node.SIZE_DIVISIBILITY = -1
+
+    node.PIXEL_DEC = CfgNode()
+    node.PIXEL_DEC.NAME = "kMaXPixelDecoder"
+    node.PIXEL_DEC.IN_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Per stage, coarse to fine: number of blocks, their type, their base channels.
+    node.PIXEL_DEC.DEC_LAYERS = [1, 5, 1, 1]
+    node.PIXEL_DEC.LAYER_TYPES = ["axial", "axial", "bottleneck", "bottleneck"]
+    node.PIXEL_DEC.DEC_CHANNELS = [512, 256, 128, 64]
+    node.PIXEL_DEC.DROP_PATH_PROB = 0.0
+
+    node.TRANS_DEC = CfgNode()
+    node.TRANS_DEC.NAME = "kMaXTransformerDecoder"
+    # k-means layers on the features at strides 32, 16, 8.
+    node.TRANS_DEC.DEC_LAYERS = [2, 2, 2]
+    # Channels of the features at strides 32, 16, 8 and of the finest one: 4 x DEC_CHANNELS.
+    node.TRANS_DEC.IN_CHANNELS = [2048, 1024, 512, 256]
+    node.TRANS_DEC.NUM_OBJECT_QUERIES = 128
+    node.TRANS_DEC.DROP_PATH_PROB = 0.2
+
+
+def _add_weights(cfg: CfgNode) -> None:
+    # Parts of the model that begin anew whatever MODEL.WEIGHTS holds, for fine-tuning: "classes"
+    # (class heads and the last semantic layer), "queries" (cluster centres), "semantic" (the
+    # auxiliary semantic head below its last layer).
+    cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE = []
+
+
+def _add_losses(cfg: CfgNode) -> None:
+    node = cfg.MODEL.KMAX_DEEPLAB
+    node.CLASS_WEIGHT = 3.0
+    node.MASK_WEIGHT = 0.3
+    node.DICE_WEIGHT = 3.0
+    node.INSDIS_WEIGHT = 1.0
+    node.AUX_SEMANTIC_WEIGHT = 1.0
+    # Floor of the PQ-style weights.
+    node.NO_OBJECT_WEIGHT = 1e-5
+    # Compare the k-means layers with the targets, not only the final prediction.
+    node.DEEP_SUPERVISION = True
+    # Match the final prediction only and let all layers share its assignment.
+    node.SHARE_FINAL_MATCHING = True
+    # Leave void pixels out of the Dice loss.
+    node.MASKING_VOID_PIXEL = True
+    # Sampled pixels per image, and the power of the inverse segment area they are drawn by.
+    node.PIXEL_INSDIS_SAMPLE_K = 4096
+    node.PIXEL_INSDIS_TEMPERATURE = 1.5
+    node.AUX_SEMANTIC_SAMPLE_K = 4096  # 0: all pixels
+    node.AUX_SEMANTIC_TEMPERATURE = 2.0
+    # ASPP decoder (True) or a single head on the coarsest feature (False).
+    node.USE_AUX_SEMANTIC_DECODER = True
+
+
+def _add_inference(cfg: CfgNode) -> None:
+    # Keep predictions in the inference folder as the benchmarks' servers want them: panoptic PNGs
+    # and JSON, COCO's results of instances and semantics, or Cityscapes' PNGs.
+    cfg.TEST.SAVE_PREDICTIONS = False
+    # Number of images of each test dataset to evaluate, evenly spread over it; 0: all.
+    cfg.TEST.MAX_IMAGES = 0
+    # Images per batch and process in evaluation.
+    cfg.TEST.IMS_PER_BATCH = 1
+    # Number of evaluated images whose picture is written.
+    cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM = 0
+    cfg.MODEL.KMAX_DEEPLAB.TEST = CfgNode()
+    node = cfg.MODEL.KMAX_DEEPLAB.TEST
+    node.PANOPTIC_ON = True
+    node.SEMANTIC_ON = False
+    node.INSTANCE_ON = False
+    # Probabilities: least class score of a thing, of stuff; least share of a pixel; least free
+    # share of a mask.
+    node.CLASS_THRESHOLD_THING = 0.7
+    node.CLASS_THRESHOLD_STUFF = 0.5
+    node.PIXEL_CONFIDENCE_THRESHOLD = 0.4
+    node.OVERLAP_THRESHOLD = 0.8
+    # Powers of the class and the mask score in the order in which queries are merged.
+    node.REORDER_CLASS_WEIGHT = 1.0
+    node.REORDER_MASK_WEIGHT = 1.0
+    node.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE = False
+
+
+def _add_tensorflow_variants(cfg: CfgNode) -> None:
+    """What the official TensorFlow models do otherwise; configs/_base_/tf*.yaml choose it."""
+    # Max-pool after the stem (stride 4). Without, stem has stride 2 and res2 begins with stride 2.
+    cfg.MODEL.RESNETS.STEM_POOL = True
+    # Blocks apply ReLU to their input instead of their output, so that features are unactivated.
+    cfg.MODEL.RESNETS.ACTIVATE_ON_ENTRY = False
+    # "none", "relu" or "gelu" for the features at strides 8 and 4 that the auxiliary semantic head
+    # sees: what the blocks of a backbone with unactivated features apply on entry.
+    cfg.MODEL.KMAX_DEEPLAB.LOW_LEVEL_ACTIVATION = "none"
+    # Dilation of the 3x3 convolutions in bottlenecks of the pixel decoder.
+    cfg.MODEL.KMAX_DEEPLAB.PIXEL_DEC.BOTTLENECK_DILATION = 1
+    # Backbone D2AxialResNet: MaX-S, the axial ResNet-50 with GELU.
+    cfg.MODEL.AXIAL_RESNET = CfgNode()
+    node = cfg.MODEL.AXIAL_RESNET
+    # Per stage: number of blocks, and how many of them, the last ones, attend along the axes.
+    node.DEPTHS = [3, 4, 6, 3]
+    node.AXIAL_DEPTHS = [0, 0, 5, 3]
+    # Of the first convolutions; the stem gives twice, res2 4 times, res5 32 times as many.
+    node.STEM_CHANNELS = 64
+    # Drop probability of every block, in order.
+    node.DROP_PATH_PROBS = [0.0] * 8 + [0.15] * 6 + [0.2] * 2
+    node.OUT_FEATURES = ["res2", "res3", "res4", "res5"]

@@ -1,0 +1,123 @@
+"""The files of a labelled image: reading them and catching what is wrong with them.
+
+What enters: a record of a panoptic dataset. What leaves: its image, opened but not yet decoded, and
+its labels, or both together as a `LabelledImage` of the files' size.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO
+
+import numpy as np
+from detectron2.data import detection_utils
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+
+from kmax_deeplab.data.format.images import UNREADABLE, UnusableImageError, require_usable
+from kmax_deeplab.data.format.pngs import DamagedPngError, read_ids
+from kmax_deeplab.data.samples.segments import (
+    LabelledImage,
+    Segment,
+    label_segments,
+    require_size,
+)
+
+MISSING = (
+    "is missing, but the dataset's JSON lists it: restore it or correct the folders in "
+    "DATASETS.PANOPTIC"
+)
+
+
+class UnreadableImageError(OSError):
+    """An image file is there but damaged or unusable; training can go on without it."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}" if self.filename else super().__str__()
+
+
+def read_labelled(record: Mapping, image_format: str) -> LabelledImage:
+    """Reads the image and the panoptic PNG of a record.
+
+    Raises:
+        ValueError: sizes or segment ids of image, PNG and record differ.
+    """
+    image = read_image(record["file_name"], image_format)
+    segment_map, segments, _ = read_labels(record, image.shape[:2])
+    return LabelledImage(image, segment_map, segments)
+
+
+def read_labels(
+    record: Mapping, size: tuple[int, int]
+) -> tuple[np.ndarray, tuple[Segment, ...], list[int]]:
+    """Reads the panoptic PNG of a record.
+
+    Args:
+        record: names the files, the segments and possibly the size.
+        size: (H, W) of the image, upright.
+
+    Returns:
+        segment_map (H, W) int32, VOID where unlabelled, the segments it indexes, and the ids listed
+        without a pixel (see `label_segments`).
+
+    Raises:
+        FileNotFoundError: there is no such PNG.
+        UnreadableImageError: the PNG is damaged.
+        ValueError: the PNG has no RGB colours, or sizes or segment ids of image, PNG and record
+            differ.
+    """
+    image_file, png_file = record["file_name"], record["pan_seg_file_name"]
+    try:
+        ids = read_ids(png_file)
+    except DamagedPngError as error:
+        raise UnreadableImageError(0, str(error), png_file) from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{png_file} {MISSING}") from error
+    require_size(png_file, ids.shape, size)
+    detection_utils.check_image_size(dict(record), ids)
+    try:
+        segment_map, segments, missing = label_segments(ids, record["segments_info"])
+    except ValueError as error:
+        raise ValueError(f"{png_file} (of {image_file}): {error}") from error
+    return segment_map, segments, missing
+
+
+def read_image(path: str, image_format: str) -> np.ndarray:
+    """Reads an image, upright, as (H, W, 3) uint8.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableImageError: the file is damaged.
+    """
+    with open_image(path) as image:
+        return detection_utils.convert_PIL_to_numpy(image, image_format)
+
+
+@contextmanager
+def open_image(path: str) -> Iterator[Image.Image]:
+    """Opens an image, upright, of which only the size needs to be read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableImageError: the file is damaged, as noticed here or where it is decoded, or of a
+            kind that is not looked at (see `data.image_files`).
+    """
+    try:
+        with PathManager.open(path, "rb") as file:
+            yield _open_upright(file, path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} {MISSING}") from error
+    except UnreadableImageError:
+        raise
+    except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
+        raise UnreadableImageError(0, f"cannot be read ({error})", path) from error
+
+
+def _open_upright(file: IO[bytes], path: str) -> Image.Image:
+    try:
+        image = Image.open(file)
+        require_usable(image)
+        return detection_utils._apply_exif_orientation(image)
+    except UnusableImageError as error:
+        raise UnreadableImageError(0, str(error), path) from error
+    except UNREADABLE as error:
+        raise UnreadableImageError(0, f"cannot be read ({error})", path) from error

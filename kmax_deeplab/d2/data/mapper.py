@@ -1,0 +1,257 @@
+"""From a catalog record to a sample for the model; every panoptic dataset goes this way.
+
+What enters: a record of a panoptic dataset and, for repeatable samples, a seed. What leaves: the
+model's input dict with image, real-pixel flags and stride-4 targets (section "Data").
+"""
+
+import logging
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import detection_utils
+from detectron2.data import transforms as T
+
+from kmax_deeplab.d2.data.augmentations import Augmentations, build_augmentations
+from kmax_deeplab.d2.data.labelled_files import (
+    UnreadableImageError,
+    open_image,
+    read_image,
+    read_labels,
+)
+from kmax_deeplab.data.samples.copy_paste import copy_paste
+from kmax_deeplab.data.samples.targets import has_enough_labels, make_targets
+from kmax_deeplab.data.samples.view import LabelledView, look
+from kmax_deeplab.structures import Targets
+
+logger = logging.getLogger(__name__)
+
+MAX_DRAWS = 50
+"""Pairs of images drawn for one sample before the dataset is called unusable."""
+
+
+class TrainMapper:
+    """Makes training samples by scale jitter, colour jitter, crop, flip and panoptic copy-paste.
+
+    Args:
+        records: all records of the training set; second images are chosen among them.
+        name: what to call the dataset in messages.
+        image_size: (H, W) of the samples in pixels.
+        scale_range: least and greatest scale relative to fitting inside `image_size`.
+        flip: "horizontal", "vertical" or "none".
+        image_format: "RGB" or "BGR".
+
+    Raises:
+        ValueError: no record has a labelled segment.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Mapping],
+        name: str,
+        *,
+        image_size: tuple[int, int],
+        scale_range: tuple[float, float],
+        flip: str = "horizontal",
+        image_format: str = "RGB",
+    ):
+        report_unlabelled(records, name)
+        self.records = records
+        self.name = name
+        self.image_size = image_size
+        self.image_format = image_format
+        donor_range = tuple(scale / 2 for scale in scale_range)
+        self.main = build_augmentations(image_size, scale_range, flip, image_format)
+        self.donor = build_augmentations(image_size, donor_range, flip, image_format)
+        self.unreadable_files = set()
+        self.without_pixels = set()
+
+    def __call__(self, record: Mapping, seed: int | None = None) -> dict:
+        """Draws a sample around a record.
+
+        Args:
+            record: the main image.
+            seed: decides every random choice; drawn from numpy's global state if None.
+
+        Returns:
+            "image" (3, H, W) uint8, "is_real_pixels" (H, W) bool, "targets", "height", "width",
+            "file_name" and "image_id"; the last two are the main image's.
+
+        Raises:
+            FileNotFoundError: an image file is missing.
+            ValueError: an image, its PNG and its record contradict each other.
+            RuntimeError: draw after draw, files are damaged or hardly anything is labelled.
+        """
+        seed = np.random.randint(2**31) if seed is None else seed
+        with seeded(seed):
+            return self.draw(record, np.random.default_rng(seed))
+
+    def draw(self, record: Mapping, rng: np.random.Generator) -> dict:
+        """Redraws both images until they can be read and enough is labelled."""
+        for _ in range(MAX_DRAWS):
+            donor_record = self.records[rng.integers(len(self.records))]
+            try:
+                main = self.load(record, self.main)
+                donor = self.load(donor_record, self.donor)
+            except UnreadableImageError as error:
+                self.report_unreadable(error)
+            else:
+                sample = self.compose(record, main, donor, rng)
+                if has_enough_labels(sample["targets"]):
+                    return sample
+            record = self.records[rng.integers(len(self.records))]
+        raise RuntimeError(
+            f"{self.name}: no usable sample in {MAX_DRAWS} draws; damaged files met so far: "
+            f"{sorted(self.unreadable_files) or 'none'}. In the other draws hardly anything was "
+            "labelled: check the PNGs, INPUT.MIN_SCALE and INPUT.MAX_SCALE"
+        )
+
+    def load(self, record: Mapping, augmentations: Augmentations) -> LabelledView:
+        """Reads what a random view shows of an image and its labels, and jitters its colours."""
+        with open_image(record["file_name"]) as image:
+            view = augmentations.draw_view(image.size[::-1])
+            window = view.cut(image)
+        if self.image_format == "BGR":
+            window = np.ascontiguousarray(window[..., ::-1])
+        segment_map, segments, missing = read_labels(record, view.source)
+        if missing:
+            self.report_missing(record["pan_seg_file_name"], missing)
+        return look(view, augmentations.jitter.apply_image(window), segment_map, segments)
+
+    def compose(
+        self, record: Mapping, main: LabelledView, donor: LabelledView, rng: np.random.Generator
+    ) -> dict:
+        """Pastes segments of the second image on the first, the record's (see `__call__`)."""
+        scene = copy_paste(main, donor, self.image_size, rng)
+        planes = np.empty((3, *self.image_size), dtype=np.uint8)
+        cv2.split(scene.image, list(planes))  # many times as fast as a transposed copy
+        return input_dict(
+            record, planes, scene.is_real, make_targets(scene.grid_map, scene.segments)
+        )
+
+    def report_unreadable(self, error: UnreadableImageError) -> None:
+        """Counts a damaged file and warns about it, once."""
+        if error.filename not in self.unreadable_files:
+            self.unreadable_files.add(error.filename)
+            logger.warning(
+                "%s: skipped damaged file %s (%s); %d so far in this process",
+                *(self.name, error.filename, error.strerror, len(self.unreadable_files)),
+            )
+
+    def report_missing(self, png_file: str, missing: Sequence[int]) -> None:
+        """Counts listed segments without a pixel; warns at the first PNG, the tenth, hundredth, …
+
+        They count for nothing, and a line for each of thousands would bury all others.
+        """
+        if png_file in self.without_pixels:
+            return
+        self.without_pixels.add(png_file)
+        if math.log10(number := len(self.without_pixels)).is_integer():
+            logger.warning(
+                "%s: %s lacks the listed segments %s: left out; PNGs with such segments so far in "
+                "this process: %d (datasets/check.py counts all, its --fix removes them)",
+                *(self.name, png_file, missing[:10], number),
+            )
+
+
+class EvaluationMapper:
+    """Reads images as training does, and resizes them as Detectron2's mapper does to test.
+
+    Args:
+        cfg: its INPUT.MIN_SIZE_TEST, MAX_SIZE_TEST and FORMAT are used.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        augmentations = detection_utils.build_augmentation(cfg, is_train=False)
+        self._resize = T.AugmentationList(augmentations)
+        self._format = cfg.INPUT.FORMAT
+
+    def __call__(self, record: Mapping) -> dict:
+        """Reads and resizes an image.
+
+        Args:
+            record: "file_name", and "height" and "width" in pixels if they are known.
+
+        Returns:
+            The record with "image", (3, h, w) uint8, and "height" and "width" of the file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            UnreadableImageError: it is damaged or of a kind that is not looked at; without it the
+                score would be of other data.
+            ValueError: the record has another size.
+        """
+        image = read_image(record["file_name"], self._format)
+        described = dict(record)
+        detection_utils.check_image_size(described, image)
+        seen = T.AugInput(image)
+        self._resize(seen)
+        planes = np.ascontiguousarray(seen.image.transpose(2, 0, 1))
+        return {**described, "image": torch.from_numpy(planes)}
+
+
+def build_train_mapper(
+    cfg: CfgNode, records: Sequence[Mapping], kind: type[TrainMapper] = TrainMapper
+) -> TrainMapper:
+    """Builds the mapper that INPUT.* describes for the records of all datasets to train on."""
+    return kind(
+        records,
+        " + ".join(cfg.DATASETS.TRAIN),
+        image_size=tuple(cfg.INPUT.IMAGE_SIZE),
+        scale_range=(cfg.INPUT.MIN_SCALE, cfg.INPUT.MAX_SCALE),
+        flip=cfg.INPUT.RANDOM_FLIP,
+        image_format=cfg.INPUT.FORMAT,
+    )
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds the global generators, which Detectron2's augmentations use, and restores them."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def report_unlabelled(records: Sequence[Mapping], name: str) -> None:
+    """Logs how many records have no label beside crowds; they only serve to paste on.
+
+    Raises:
+        ValueError: none has a label.
+    """
+    bare = [
+        record["file_name"]
+        for record in records
+        if all(segment.get("iscrowd", 0) for segment in record["segments_info"])
+    ]
+    if len(bare) == len(records):
+        raise ValueError(f"{name}: none of the {len(records)} images has a labelled segment")
+    if bare:
+        logger.warning(
+            "%s: %d of %d images have no labelled segment, e.g. %s; a sample of one is drawn anew "
+            "unless enough is pasted on it",
+            *(name, len(bare), len(records), bare[0]),
+        )
+
+
+def input_dict(record: Mapping, image: np.ndarray, is_real: np.ndarray, targets: Targets) -> dict:
+    """Gathers what the model takes for training (see `TrainMapper.__call__`)."""
+    height, width = is_real.shape
+    return {
+        "image": torch.from_numpy(image),
+        "is_real_pixels": torch.from_numpy(is_real),
+        "targets": targets,
+        "height": height,
+        "width": width,
+        "file_name": record["file_name"],
+        "image_id": record["image_id"],
+    }

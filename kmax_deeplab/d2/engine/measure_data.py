@@ -1,0 +1,131 @@
+"""Benchmark of the training data: a config enters, stages with their time leave.
+
+Samples are made in this process, on one core, from the files of the config's training sets; where
+those are not on this machine, from synthetic images of COCO's size. The straightforward mapper
+makes the same samples in the same run.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+
+from kmax_deeplab.benchmark.stages import Row, Stages
+from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
+from kmax_deeplab.d2.data import labelled_files, mapper
+from kmax_deeplab.d2.data.augmentations import ColorJitter
+from kmax_deeplab.d2.data.catalog import register_from_config, register_panoptic
+from kmax_deeplab.d2.data.straightforward import StraightforwardMapper
+from kmax_deeplab.d2.data.stream import TrainingStream
+from kmax_deeplab.data.samples import view
+
+SYNTHETIC_SIZE = (480, 640)
+"""(H, W) of synthetic images in pixels, the most common in COCO."""
+SYNTHETIC_COUNT = 16
+SEED = 0
+STRAIGHTFORWARD = "straightforward way"
+STAGES = (
+    ("read image", view, "decode"),
+    ("resize, crop, flip", view.View, "scale"),
+    ("colour jitter", ColorJitter, "apply_image"),
+    ("read labels", mapper, "read_labels"),
+    ("read PNG", labelled_files, "read_ids"),
+    ("find visible segments", mapper, "look"),
+    ("copy-paste", mapper, "copy_paste"),
+    ("targets", mapper, "make_targets"),
+)
+"""Name of a stage, and the function that is called there with where it is looked up."""
+
+
+@dataclass(frozen=True)
+class DataResult:
+    """What `measure_data` found.
+
+    Attributes:
+        source: whose images were read.
+        rows: stages, the straightforward way as a whole, and the total.
+    """
+
+    source: str
+    rows: list[Row]
+
+    @property
+    def gain(self) -> float:
+        """How many times as long the straightforward way takes."""
+        seconds = {row.stage: row.median for row in self.rows if row.depth == 0}
+        return seconds[STRAIGHTFORWARD] / self.rows[-1].median
+
+
+def measure_data(cfg: CfgNode, images: int, runs: int) -> DataResult:
+    """Measures the making of training samples by the mapper and by the straightforward one.
+
+    Args:
+        cfg: its `DATASETS` and `INPUT` keys are used.
+        images: samples per run, the same in each.
+        runs: measured runs.
+    """
+    with training_records(cfg) as (source, records), one_core():
+        stages = Stages(torch.device("cpu"))
+        for name, owner, attribute in STAGES:
+            stages.watch_call(name, owner, attribute)
+        rows = stages.measure(_samples(cfg, records, images), runs)
+        plain = Stages(torch.device("cpu")).measure(
+            _samples(cfg, records, images, StraightforwardMapper), runs
+        )
+    return DataResult(source, [*rows[:-1], replace(plain[-1], stage=STRAIGHTFORWARD), rows[-1]])
+
+
+def _samples(
+    cfg: CfgNode, records: Sequence[dict], images: int, kind: type = mapper.TrainMapper
+) -> Callable[[], object]:
+    stream = TrainingStream(records, mapper.build_train_mapper(cfg, records, kind), SEED)
+
+    def step() -> None:
+        for position in range(images):
+            stream[position]
+
+    return step
+
+
+@contextmanager
+def training_records(cfg: CfgNode) -> Iterator[tuple[str, list[dict]]]:
+    """Yields a description and the records of the training sets, or of synthetic ones for a while.
+
+    Raises:
+        FileNotFoundError: some files of the training sets are there and others are missing.
+    """
+    register_from_config(cfg)
+    names = cfg.DATASETS.TRAIN
+    jsons = [MetadataCatalog.get(name).get("panoptic_json") for name in names]
+    if any(path and Path(path).is_file() for path in jsons):
+        yield " + ".join(names), get_detection_dataset_dicts(names, filter_empty=False)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        generator = torch.Generator().manual_seed(SEED)
+        places = write_dataset(Path(folder), SYNTHETIC_COUNT, SYNTHETIC_SIZE, generator)
+        register_panoptic(folder, **places)
+        try:
+            source = f"synthetic {SYNTHETIC_SIZE[1]} × {SYNTHETIC_SIZE[0]} JPEGs"
+            yield source, DatasetCatalog.get(folder)
+        finally:
+            DatasetCatalog.remove(folder)
+            MetadataCatalog.remove(folder)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keeps PyTorch and OpenCV to one thread for a while."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])

@@ -1,0 +1,370 @@
+"""A run: settings from the command line, then Detectron2's loop around our model, data and metrics.
+
+In: the parsed command line (`setup`), the config it names. Out: Detectron2's output directory
+(`config.yaml`, `log.txt`, `metrics.json`, `model_*.pth`, `inference/`) and the evaluation results.
+Section "Recipe" of the paper's appendix for optimiser and schedule, which live in `solver`.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import weakref
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, build_detection_test_loader
+from detectron2.data.build import get_detection_dataset_dicts
+from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.modeling import build_model
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.events import EventStorage
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+
+from kmax_deeplab.d2.config.check import (
+    tell_surprises,
+    validate,
+    validate_evaluation,
+    validate_training,
+)
+from kmax_deeplab.d2.config.files import read_config_file
+from kmax_deeplab.d2.config.run import adapt_to_machine, describe_changes, load_config
+from kmax_deeplab.d2.data.classes import prepare_datasets
+from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
+from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader, derive_seed
+from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer, classes_of_weights
+from kmax_deeplab.d2.engine.run_log import EarlyLines, log_start, log_to_folder
+from kmax_deeplab.d2.engine.solver import build_lr_scheduler, build_optimizer, configured_rates
+from kmax_deeplab.d2.evaluation.build import (
+    build_evaluator,
+    evaluated_records,
+    verify,
+    warn_of_excess,
+)
+from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
+from kmax_deeplab.run_folder import (
+    find_start,
+    forget_metrics_from,
+    locked,
+    require_vacant,
+    set_aside,
+)
+from kmax_deeplab.whole_files import write_text
+
+logger = logging.getLogger(__name__)
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """Builds, checks and logs the config of a run; registers and checks the datasets it names.
+
+    Nothing that lies in the folder of the run is changed.
+
+    Args:
+        args: what `detectron2.engine.default_argument_parser` returns, and `restart`.
+
+    Returns:
+        The frozen config.
+
+    Raises:
+        FileNotFoundError, ValueError: a config, key, value or dataset that cannot be, or a folder
+            that holds another run.
+    """
+    refuse_launchers()
+    cfg = load_config(args.config_file, args.opts)
+    changes = adapt_to_machine(cfg, comm.get_local_size() if comm.get_world_size() > 1 else 1)
+    validate(cfg)
+    folder = Path(cfg.OUTPUT_DIR)
+    if not (args.eval_only or args.resume or args.restart):
+        require_vacant(folder)
+    start = find_start(folder)[0] if args.resume else None
+    classes = classes_of_weights(cfg, start, train=not args.eval_only)
+    changes += prepare_datasets(cfg, train=not args.eval_only, classes=classes)
+    if args.eval_only:
+        validate_evaluation(cfg)
+    else:
+        validate_training(cfg, comm.get_world_size())
+    cfg.freeze()
+    if args.restart and comm.is_main_process():
+        aside = set_aside(folder)
+        changes += [f"--restart: the earlier run lies in {aside} now."] if aside else []
+    comm.synchronize()
+    log_to_folder(cfg.OUTPUT_DIR)
+    log_start(cfg, " ".join(sys.argv[1:]))
+    for sentence in (*changes, *tell_surprises(cfg, args.opts[::2])):
+        logger.warning(sentence)
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
+    if cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1:
+        torch.set_num_threads(max(torch.get_num_threads() // comm.get_local_size(), 1))
+    return cfg
+
+
+def refuse_launchers() -> None:
+    """Refuses to be started by torchrun, whose processes would not know of each other.
+
+    Raises:
+        ValueError: this process was started so.
+    """
+    if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys() and comm.get_world_size() == 1:
+        raise ValueError(
+            "this process was started by torchrun (or a launcher like it), which is not supported "
+            "yet: start train_net.py once a machine, with --num-gpus N"
+        )
+
+
+def train(
+    cfg: CfgNode, kind: "type[Trainer]", *, resume: bool, hooks: Sequence[HookBase] = ()
+) -> tuple["Trainer", dict[str, Any] | None]:
+    """Trains in the folder of a run, which no other training can use meanwhile.
+
+    Args:
+        cfg: from `setup`.
+        kind: of the trainer.
+        resume: whether to go on from a checkpoint of the folder, if there is one.
+        hooks: beside the usual ones.
+
+    Returns:
+        The trainer and the results of the last evaluation.
+
+    Raises:
+        ValueError: the folder is in use, or the weights do not fit.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    with locked(folder) if comm.is_main_process() else nullcontext():
+        start, sentence = comm.all_gather(find_start(folder) if resume else (None, ""))[0]
+        if sentence:
+            logger.warning(sentence)
+        trainer = kind(cfg)
+        trainer.register_hooks(list(hooks))
+        trainer.begin(start)
+        if comm.is_main_process():
+            write_text(folder / "config.yaml", cfg.dump())
+        return trainer, trainer.train()
+
+
+def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
+    """Wraps a model for gradient averaging if there are several processes, on GPUs or on CPUs.
+
+    Detectron2's `create_ddp_model` names a GPU even for a model on the CPU.
+
+    Args:
+        model: on its device.
+        some_unused: whether parameters may get no gradient, which costs a look at all of them.
+    """
+    if comm.get_world_size() == 1:
+        return model
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    devices = None if on_cpu else [comm.get_local_rank()]
+    return DistributedDataParallel(
+        model,
+        device_ids=devices,
+        broadcast_buffers=False,
+        find_unused_parameters=some_unused,
+    )
+
+
+class EarlyCheckpoint(HookBase):
+    """Saves once, after the first iterations of a run, so that a short one leaves something too.
+
+    Args:
+        checkpointer: saves `model_0000099.pth`.
+        period: of the usual checkpoints; where it is no longer than `AT`, nothing is added.
+    """
+
+    AT = 100
+
+    def __init__(self, checkpointer: KMaXCheckpointer, period: int) -> None:
+        self._checkpointer, self._is_needed = checkpointer, period > self.AT
+
+    def after_step(self) -> None:
+        """Saves after iteration `AT`, unless it is the last one, which is saved anyway."""
+        done = self.trainer.iter + 1
+        if self._is_needed and done == self.AT < self.trainer.max_iter:
+            self._checkpointer.save(f"model_{done - 1:07d}", iteration=done - 1)
+
+
+class Trainer(DefaultTrainer):
+    """Detectron2's default trainer with our parts, on any device; on a CPU resumable bit for bit.
+
+    Everything random of an iteration follows from (seed, process, iteration), so a checkpoint holds
+    no random state but the seed.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        """Builds model, optimiser, schedule and hooks; the data comes with the first iteration."""
+        # DefaultTrainer's own constructor wraps the model for GPUs and reads the data at once.
+        super(DefaultTrainer, self).__init__()
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        self.cfg = cfg
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+        if cfg.MODEL.DEVICE == "cpu":
+            keep_freed_memory()
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        step = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
+        # Without deep supervision the class heads of the k-means layers have no loss.
+        some_unused = not cfg.MODEL.KMAX_DEEPLAB.DEEP_SUPERVISION
+        self._trainer = step(distribute(model, some_unused=some_unused), None, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = KMaXCheckpointer(
+            model,
+            cfg.OUTPUT_DIR,
+            reinitialize=cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE,
+            trainer=weakref.proxy(self),
+        )
+        self.register_hooks(self.build_hooks())
+
+    def begin(self, start: Path | None) -> None:
+        """Loads where the run begins: a checkpoint to go on from, or MODEL.WEIGHTS.
+
+        Raises:
+            FileNotFoundError, ValueError: the weights are missing, damaged or do not fit.
+        """
+        if start is None:
+            self.checkpointer.load(self.cfg.MODEL.WEIGHTS, checkpointables=[])
+            return
+        self.checkpointer.load_complete(str(start))
+        self.start_iter = self.iter + 1
+        before = Path(self.cfg.OUTPUT_DIR, "config.yaml")
+        if before.is_file() and (changed := describe_changes(read_config_file(before), self.cfg)):
+            logger.warning("Resumed with other settings, which hold from here on:\n%s", changed)
+
+    def build_hooks(self) -> list[HookBase]:
+        """Adds to Detectron2's hooks an early checkpoint and early lines."""
+        built = super().build_hooks()
+        if comm.is_main_process():
+            built.append(EarlyLines(self.max_iter))
+            built.insert(-2, EarlyCheckpoint(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD))
+        return built
+
+    def train(self) -> dict[str, Any] | None:
+        """Trains from `start_iter` to `SOLVER.MAX_ITER`; returns the results of the evaluation."""
+        logger.info(f"Seed of the run: {self.seed}")
+        if comm.is_main_process():
+            forget_metrics_from(Path(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
+        self.data_loader = self.build_train_loader(self.cfg, self.seed, self.start_iter)
+        self._iterate()
+        if comm.is_main_process():
+            verify(self.cfg, self._last_eval_results)
+        return self._last_eval_results
+
+    def _iterate(self) -> None:
+        """Runs all iterations and hooks; those of the end only if nothing went wrong."""
+        # Detectron2's own loop evaluates after an error, and logs a traceback for every refusal.
+        logger.info("Iterations %d to %d", self.start_iter + 1, self.max_iter)
+        self.iter = self.start_iter
+        with EventStorage(self.start_iter) as self.storage:
+            self.before_train()
+            while self.iter < self.max_iter:
+                self.before_step()
+                self.run_step()
+                self.after_step()
+                self.iter += 1
+            self.after_train()
+
+    def run_step(self) -> None:
+        """Runs one iteration whose drop path and sampling depend on nothing that ran before.
+
+        Raises:
+            ValueError: a loss is NaN or infinite.
+        """
+        torch.manual_seed(derive_seed(self.seed, comm.get_rank(), self.iter))
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            raise ValueError(
+                f"the training diverged: {error}. Its checkpoints are intact: continue with "
+                "--resume and a lower SOLVER.BASE_LR"
+            ) from error
+
+    def state_dict(self) -> dict[str, Any]:
+        """Adds the seed to Detectron2's iteration, optimiser, schedule and gradient scale."""
+        return {**super().state_dict(), "seed": self.seed, "processes": comm.get_world_size()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues with the seed of the run that wrote the checkpoint, and the config's rates."""
+        with configured_rates(self._trainer.optimizer, self.scheduler):
+            super().load_state_dict(state_dict)
+        before, now = state_dict.get("processes"), comm.get_world_size()
+        if before not in (None, now):
+            logger.warning(
+                f"The run had {before} processes and has {now} now: drop path and norm statistics "
+                "of each process differ from what they would have been."
+            )
+        if self.cfg.SEED >= 0 and state_dict["seed"] != self.cfg.SEED:
+            logger.warning(f"SEED {self.cfg.SEED} is ignored: the resumed run began with another.")
+        self.seed = state_dict["seed"]
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Builds the model on its device and logs one line of sizes."""
+        model = build_model(cfg)
+        parts = ", ".join(
+            f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M"
+            for name, part in model.named_children()
+        )
+        logger.info(f"{cfg.MODEL.META_ARCHITECTURE} on {cfg.MODEL.DEVICE}, parameters: {parts}")
+        return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> Optimizer:
+        """Builds AdamW with the recipe's parameter groups."""
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: Optimizer) -> LRScheduler:
+        """Builds the learning-rate schedule named by `SOLVER.LR_SCHEDULER_NAME`."""
+        return build_lr_scheduler(cfg, optimizer)
+
+    @classmethod
+    def build_train_loader(
+        cls, cfg: CfgNode, seed: int = 0, first_iteration: int = 0
+    ) -> DataLoader:
+        """Builds this process's loader of `DATASETS.TRAIN`, from an iteration on.
+
+        Raises:
+            ValueError: another `DATALOADER.SAMPLER_TRAIN` than the one that exists here.
+        """
+        if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+            raise ValueError(
+                f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}: only "
+                "'TrainingSampler' (shuffled epochs) is supported"
+            )
+        found = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
+        warn_of_excess(cfg, " + ".join(cfg.DATASETS.TRAIN), found)
+        records = DatasetFromList(found, copy=False)  # one serialised list, shared by all workers
+        stream = TrainingStream(records, build_train_mapper(cfg, records), seed)
+        return build_stream_loader(
+            stream, cfg.SOLVER.IMS_PER_BATCH, first_iteration, cfg.DATALOADER.NUM_WORKERS
+        )
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
+        """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch."""
+        return build_detection_test_loader(
+            evaluated_records(cfg, dataset_name),
+            mapper=EvaluationMapper(cfg),
+            batch_size=cfg.TEST.IMS_PER_BATCH,
+            num_workers=cfg.DATALOADER.NUM_WORKERS,
+        )
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """Builds the evaluator of a test dataset, which writes to `inference/`.
+
+        With several test datasets each has a folder of its own there.
+        """
+        folder = Path(cfg.OUTPUT_DIR, "inference")
+        folder = folder / dataset_name if len(cfg.DATASETS.TEST) > 1 else folder
+        return build_evaluator(cfg, dataset_name, str(folder))

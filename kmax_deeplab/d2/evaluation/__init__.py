@@ -1,0 +1,1 @@
+"""Evaluators: outputs of the model enter, figures and files leave."""

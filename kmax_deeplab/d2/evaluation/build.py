@@ -1,0 +1,221 @@
+"""Evaluation of a config: a test dataset enters, its images and evaluators of all outputs leave.
+
+Panoptic, semantic and instance results come from the same forward pass. Cityscapes' semantic and
+instance figures are those of the official cityscapesScripts, instances are scored by pycocotools.
+"""
+
+import itertools
+import logging
+import math
+import os
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, verify_results
+from detectron2.utils import comm
+from tabulate import tabulate
+
+from kmax_deeplab.d2.evaluation.cityscapes import (
+    CityscapesInstanceEvaluator,
+    CityscapesSemanticEvaluator,
+)
+from kmax_deeplab.d2.evaluation.instances import InstanceEvaluator
+from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
+from kmax_deeplab.d2.evaluation.semantic import SemanticEvaluator
+from kmax_deeplab.data.check.query_count import count_queries, describe_excess
+from kmax_deeplab.whole_files import write_json
+
+__all__ = ["PanopticEvaluator", "build_evaluator", "evaluated_records", "verify"]
+
+logger = logging.getLogger(__name__)
+
+RESULTS = {
+    (name,)
+    for name in (
+        *("results.json", "panoptic_results.json", "coco_instances_results.json"),
+        *("predictions.json", "predictions", "pictures"),
+        *("sem_seg_predictions.json", "sem_seg_evaluation.pth"),
+        *("cityscapes_semantic", "cityscapes_instances"),
+    )
+}
+"""What an evaluation writes into its folder."""
+MAIN_FIGURES = ("PQ", "SQ", "RQ", "PQ_th", "PQ_st", "AP", "AP50", "mIoU", "IoU")
+"""What the table of a whole evaluation shows, where it was computed."""
+
+
+def evaluated_records(cfg: CfgNode, dataset_name: str) -> list[dict]:
+    """Returns the records of a test dataset, or TEST.MAX_IMAGES of them, evenly spread over it."""
+    records, count = DatasetCatalog.get(dataset_name), cfg.TEST.MAX_IMAGES
+    if not 0 < count < len(records):
+        return records
+    return [records[i * len(records) // count] for i in range(count)]
+
+
+class AllMetrics(DatasetEvaluators):
+    """Several evaluators that look at the same images; their results go to a table and a JSON.
+
+    Args:
+        evaluators: of one dataset.
+        dataset_name: in the catalogs.
+        num_images: number of images that are evaluated.
+        output_folder: where results.json goes.
+    """
+
+    def __init__(
+        self,
+        evaluators: Sequence[DatasetEvaluator],
+        dataset_name: str,
+        num_images: int,
+        output_folder: str,
+    ) -> None:
+        super().__init__(evaluators)
+        self._name, self._num_images, self._folder = dataset_name, num_images, Path(output_folder)
+
+    def evaluate(self) -> OrderedDict:
+        """Returns {task: {metric: percent}} on the main process, an empty dict on the others."""
+        results = super().evaluate()
+        if comm.is_main_process():
+            content = {"dataset": self._name, "num_images": self._num_images, **_for_json(results)}
+            write_json(self._folder / "results.json", content, indent=1)
+            logger.info(
+                "%s, %d images:\n%s", self._name, self._num_images, format_main_figures(results)
+            )
+        return results
+
+
+def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+    """Builds the evaluators of all outputs that MODEL.KMAX_DEEPLAB.TEST turns on.
+
+    Args:
+        dataset_name: in the catalogs.
+        output_folder: where results and, as configured, predictions and pictures go.
+
+    Raises:
+        FileNotFoundError: ground truth that an output needs is missing.
+        ValueError: no output is on, the dataset has no panoptic ground truth, or it lies where the
+            results go.
+    """
+    metadata = MetadataCatalog.get(dataset_name)
+    for needed in ("panoptic_json", "panoptic_root", "categories"):
+        if metadata.get(needed) is None:
+            raise ValueError(
+                f"dataset {dataset_name!r} has no {needed} in its metadata: it is no panoptic "
+                "dataset; register it (DATASETS.PANOPTIC)"
+            )
+    builders = {"PANOPTIC_ON": _panoptic, "SEMANTIC_ON": _semantic, "INSTANCE_ON": _instance}
+    switched_on = [build for key, build in builders.items() if cfg.MODEL.KMAX_DEEPLAB.TEST[key]]
+    if not switched_on:
+        raise ValueError(
+            f"nothing to evaluate on {dataset_name!r}: turn on one of {list(builders)} in "
+            "MODEL.KMAX_DEEPLAB.TEST"
+        )
+    records = evaluated_records(cfg, dataset_name)
+    if cfg.TEST.MAX_IMAGES:
+        logger.info(
+            "TEST.MAX_IMAGES: the figures are of %d images of %s", len(records), dataset_name
+        )
+    refuse_overwriting(output_folder, metadata, records)
+    warn_of_excess(cfg, dataset_name, records)
+    evaluators = [build(cfg, dataset_name, records, output_folder) for build in switched_on]
+    return AllMetrics(evaluators, dataset_name, len(records), output_folder)
+
+
+def refuse_overwriting(output_folder: str, metadata: Metadata, records: Sequence[Mapping]) -> None:
+    """Refuses to evaluate a dataset of which results would replace files.
+
+    Raises:
+        ValueError: naming the first such file.
+    """
+    keys = ("panoptic_json", "json_file", "sem_seg_root", "gt_dir")
+    places = [place for key in keys if (place := metadata.get(key))]
+    files = (r[key] for r in records for key in ("file_name", "pan_seg_file_name"))
+    folder = Path(os.path.realpath(output_folder))
+    for path in itertools.chain(places, files):
+        real = Path(os.path.realpath(path))
+        if real.is_relative_to(folder) and real.relative_to(folder).parts[:1] in RESULTS:
+            raise ValueError(
+                f"{path} of dataset {metadata.name!r} lies where results go, which would replace "
+                "it: choose another OUTPUT_DIR"
+            )
+
+
+def warn_of_excess(cfg: CfgNode, name: str, records: Sequence[Mapping]) -> None:
+    """Logs how many images have more segments than the model has queries, if any have."""
+    needed = [count_queries(record["segments_info"]) for record in records]
+    if excess := describe_excess(name, needed, cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES):
+        logger.warning(excess)
+
+
+def format_main_figures(results: Mapping[str, Mapping[str, float]]) -> str:
+    """Tabulates the main figures of all tasks, in percent."""
+    figures = {
+        name: value
+        for numbers in results.values()
+        for name, value in numbers.items()
+        if name in MAIN_FIGURES
+    }
+    values = ["-" if math.isnan(value) else f"{value:.2f}" for value in figures.values()]
+    return tabulate([values], list(figures), tablefmt="pipe", disable_numparse=True)
+
+
+def verify(cfg: CfgNode, results: Mapping[str, Any]) -> None:
+    """Compares results with TEST.EXPECTED_RESULTS, [task, metric, value, tolerance] each.
+
+    With several test datasets, a task is called "<dataset>/<task>".
+
+    Raises:
+        KeyError: a task that was not evaluated.
+        SystemExit: a number is missing or differs by more than its tolerance.
+    """
+    tasks = dict(results)
+    for dataset in set(tasks) & set(cfg.DATASETS.TEST):
+        tasks |= {f"{dataset}/{task}": numbers for task, numbers in tasks.pop(dataset).items()}
+    if unknown := {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks.keys():
+        raise KeyError(f"TEST.EXPECTED_RESULTS names {sorted(unknown)}; there are {sorted(tasks)}")
+    verify_results(cfg, tasks)
+
+
+def _panoptic(
+    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
+) -> DatasetEvaluator:
+    return PanopticEvaluator(
+        name,
+        output_folder,
+        save_predictions=cfg.TEST.SAVE_PREDICTIONS,
+        save_pictures=cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM,
+        image_ids=[record["image_id"] for record in records],
+    )
+
+
+def _semantic(
+    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
+) -> DatasetEvaluator:
+    if _is_cityscapes(name):
+        folder, keep = Path(output_folder, "cityscapes_semantic"), cfg.TEST.SAVE_PREDICTIONS
+        return CityscapesSemanticEvaluator(name, records, folder, keep=keep)
+    return SemanticEvaluator(name, records, output_folder if cfg.TEST.SAVE_PREDICTIONS else None)
+
+
+def _instance(
+    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
+) -> DatasetEvaluator:
+    if _is_cityscapes(name):
+        folder, keep = Path(output_folder, "cityscapes_instances"), cfg.TEST.SAVE_PREDICTIONS
+        return CityscapesInstanceEvaluator(name, records, folder, keep=keep)
+    return InstanceEvaluator(name, records, output_folder if cfg.TEST.SAVE_PREDICTIONS else None)
+
+
+def _is_cityscapes(dataset_name: str) -> bool:
+    return MetadataCatalog.get(dataset_name).get("evaluator_type") == "cityscapes_panoptic_seg"
+
+
+def _for_json(results: Mapping[str, Mapping[str, float]]) -> dict:
+    return {
+        task: {name: None if math.isnan(value) else value for name, value in numbers.items()}
+        for task, numbers in results.items()
+    }

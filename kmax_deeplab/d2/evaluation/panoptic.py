@@ -1,0 +1,243 @@
+"""Panoptic evaluator: predictions of one image after another enter, percentages and files leave.
+
+Each prediction is compared with the ground truth as it comes, on arrays, without files in between.
+"""
+
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from detectron2.data.catalog import Metadata
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from panopticapi.evaluation import PQStat
+from tabulate import tabulate
+from torch import Tensor
+
+from kmax_deeplab.d2.data.catalog import read_panoptic_json
+from kmax_deeplab.data.format.categories import NOT_LISTED
+from kmax_deeplab.data.format.pngs import png_folder, write_ids, write_predictions_json
+from kmax_deeplab.data.samples.segments import read_true_ids
+from kmax_deeplab.metrics.panoptic_quality import (
+    LabelledMap,
+    Quality,
+    compare,
+    per_category,
+    summarise,
+)
+from kmax_deeplab.whole_files import WholeFolder, write_json, write_png
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = {"all": "", "things": "_th", "stuff": "_st"}
+"""What Detectron2 appends to "PQ", "SQ" and "RQ" for each group of categories."""
+
+
+class PanopticEvaluator(DatasetEvaluator):
+    """Panoptic quality of a registered dataset, equal to the official panopticapi's.
+
+    Args:
+        dataset_name: in the catalogs, with `panoptic_json` and `panoptic_root`.
+        output_dir: folder for panoptic_results.json, predictions and pictures; None writes nothing.
+        save_predictions: whether to write predictions.json and predictions/ in official format.
+        save_pictures: number of images of which pictures/ gets the painted prediction.
+        image_ids: the images to evaluate; all of the dataset if None.
+
+    Raises:
+        ValueError: files are asked for, but no folder is given.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        output_dir: str | None,
+        *,
+        save_predictions: bool = False,
+        save_pictures: int = 0,
+        image_ids: Collection[int | str] | None = None,
+    ) -> None:
+        if output_dir is None and (save_predictions or save_pictures):
+            raise ValueError("save_predictions and save_pictures need an output_dir")
+        self._name, self._output = dataset_name, output_dir and Path(output_dir)
+        self._save_predictions, self._save_pictures = save_predictions, save_pictures
+        self._metadata = MetadataCatalog.get(dataset_name)
+        content = read_panoptic_json(self._metadata.panoptic_json, dataset_name)
+        self._categories = content["categories"]
+        self._truth = {entry["image_id"]: entry for entry in content["annotations"]}
+        self._image_ids = list(self._truth) if image_ids is None else image_ids
+        self._dataset_ids = dataset_ids(self._metadata)
+        if self._output:
+            self._predictions_json = self._output / "predictions.json"
+            self._pngs = WholeFolder(png_folder(self._predictions_json))
+            self._pictures = WholeFolder(self._output / "pictures")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all images; what an earlier evaluation wrote stays until this one is complete."""
+        if self._output and comm.is_main_process():
+            self._pngs.clear()
+            self._pictures.clear()
+        comm.synchronize()
+        self._statistics, self._predictions, self._without_pixels = PQStat(), [], []
+        # Every rank sees its own images, so each draws its share of the pictures.
+        share = range(comm.get_rank(), self._save_pictures, comm.get_world_size())
+        self._pictures_left = len(share)
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Compares results with the ground truth and writes the files that were asked for.
+
+        Args:
+            inputs: each with "image_id".
+            outputs: each with "panoptic_seg", a (height, width) integer tensor and its segments
+                with contiguous categories; pictures also need "original_image".
+
+        Raises:
+            FileNotFoundError: a PNG of the ground truth is missing.
+            ValueError: an image is not of this dataset, its PNG is damaged or of another set, or
+                its prediction contradicts itself.
+        """
+        for given, output in zip(inputs, outputs, strict=True):
+            truth = self._truth_of(given["image_id"])
+            ids, segments = output["panoptic_seg"]
+            ids, segments = self._without_unlisted(ids.cpu().numpy(), segments)
+            converted = self._to_dataset(segments)
+            png = Path(self._metadata.panoptic_root, truth["file_name"])
+            true_ids, missing = read_true_ids(png, truth["segments_info"], ids.shape)
+            self._without_pixels += [(truth["file_name"], i) for i in missing]
+            compare(
+                self._statistics,
+                LabelledMap(ids, converted),
+                LabelledMap(true_ids, truth["segments_info"]),
+                {category["id"] for category in self._categories},
+                repr(given["image_id"]),
+            )
+            entry = {key: truth[key] for key in ("image_id", "file_name")}
+            self._predictions.append({**entry, "segments_info": converted})
+            if self._save_predictions:
+                write_ids(self._pngs.partial / truth["file_name"], ids)
+            if self._pictures_left:
+                self._draw(truth["file_name"], output["original_image"], ids, segments)
+
+    def evaluate(self) -> OrderedDict:
+        """Adds up all ranks, logs a table and writes the files of the whole dataset.
+
+        Returns:
+            {"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", ..., "PQ-<category>", "SQ-<category>",
+            "RQ-<category>", ...}} in percent on the main process, an empty dict on the others.
+
+        Raises:
+            ValueError: images to evaluate have no prediction.
+        """
+        gathered = comm.gather((self._statistics, self._predictions, self._without_pixels))
+        if not comm.is_main_process():
+            return OrderedDict()
+        statistics, predictions, without_pixels = PQStat(), [], []
+        for rank_statistics, rank_predictions, rank_without in gathered:
+            statistics += rank_statistics
+            predictions += rank_predictions
+            without_pixels += rank_without
+        self._check_complete({entry["image_id"] for entry in predictions})
+        if without_pixels:
+            logger.warning(
+                "%s: %d listed segments have no pixel and count for nothing, e.g. segment %d of %s",
+                *(self._name, len(without_pixels), without_pixels[0][1], without_pixels[0][0]),
+            )
+        if self._save_pictures:
+            self._pictures.finish()
+        if self._save_predictions:
+            self._pngs.finish()
+            write_predictions_json(self._predictions_json, predictions, self._categories)
+        groups = summarise(statistics, self._categories)
+        classes = per_category(statistics, self._categories)
+        named = {entry["name"]: classes[entry["id"]] for entry in self._categories}
+        rows = [*groups.items(), *named.items()]
+        logger.info("Panoptic quality on %s:\n%s", self._name, format_table(rows))
+        results = OrderedDict(panoptic_seg=_to_detectron2(groups, named))
+        if self._output:
+            content = {"num_images": len(predictions), **_without_nan(results["panoptic_seg"])}
+            write_json(self._output / "panoptic_results.json", content, indent=1)
+        return results
+
+    def _truth_of(self, image_id: int | str) -> dict:
+        if image_id not in self._truth:
+            raise ValueError(
+                f"image {image_id!r} is not annotated in {self._metadata.panoptic_json}, the "
+                f"ground truth of dataset {self._name!r}"
+            )
+        return self._truth[image_id]
+
+    def _without_unlisted(
+        self, ids: np.ndarray, segments: list[dict]
+    ) -> tuple[np.ndarray, list[dict]]:
+        """Makes segments void whose class the dataset does not list (see `align`)."""
+        unlisted = [s["id"] for s in segments if self._dataset_ids[s["category_id"]] <= NOT_LISTED]
+        if not unlisted:
+            return ids, segments
+        kept = [segment for segment in segments if segment["id"] not in unlisted]
+        return np.where(np.isin(ids, unlisted), 0, ids), kept
+
+    def _to_dataset(self, segments: list[dict]) -> list[dict]:
+        return [
+            {"id": segment["id"], "category_id": self._dataset_ids[segment["category_id"]]}
+            for segment in segments
+        ]
+
+    def _draw(self, file_name: str, image: Tensor, ids: np.ndarray, segments: list[dict]) -> None:
+        # Drawing needs fonts and shapes that evaluation without pictures does not.
+        from kmax_deeplab.visualize.overlays import draw_panoptic
+
+        self._pictures_left -= 1
+        picture = draw_panoptic(image.cpu().numpy(), ids, segments, self._metadata.categories)
+        write_png(self._pictures.partial / file_name, picture)
+
+    def _check_complete(self, predicted: set) -> None:
+        if missing := [image_id for image_id in self._image_ids if image_id not in predicted]:
+            raise ValueError(
+                f"{len(missing)} of {len(self._image_ids)} images of {self._name!r} have no "
+                f"prediction, e.g. {missing[:5]}; set TEST.MAX_IMAGES to evaluate a part"
+            )
+
+
+def dataset_ids(metadata: Metadata) -> dict[int, int]:
+    """Returns the dataset's category id of each contiguous class."""
+    stuff = metadata.stuff_dataset_id_to_contiguous_id
+    things = metadata.thing_dataset_id_to_contiguous_id
+    return {index: category_id for category_id, index in (stuff | things).items()}
+
+
+def format_table(rows: Sequence[tuple[str, Quality]]) -> str:
+    """Lists qualities by name, in percent; "-" where no image has the category.
+
+    Names may repeat: a class may be called like a group.
+    """
+    numbers = [
+        [name, *(_percent(value) for value in (quality.pq, quality.sq, quality.rq))]
+        for name, quality in rows
+    ]
+    return tabulate(numbers, ["", "PQ", "SQ", "RQ"], tablefmt="pipe", disable_numparse=True)
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def _to_detectron2(
+    groups: Mapping[str, Quality], classes: Mapping[str, Quality]
+) -> dict[str, float]:
+    """Names every number as Detectron2 does, in percent; NaN where there is none."""
+    numbers = {}
+    for group, suffix in SUFFIXES.items():
+        for metric in ("pq", "sq", "rq"):
+            numbers[metric.upper() + suffix] = 100 * getattr(groups[group], metric)
+    for name, quality in classes.items():
+        for metric in ("pq", "sq", "rq"):
+            numbers[f"{metric.upper()}-{name}"] = 100 * getattr(quality, metric)
+    return numbers
+
+
+def _without_nan(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in numbers.items()}

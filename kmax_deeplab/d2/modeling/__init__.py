@@ -1,0 +1,1 @@
+"""The network in Detectron2's registries."""

@@ -1,0 +1,220 @@
+"""Checks of one annotated image: an image, its PNG and what the JSON says of them enter, findings
+and the true area and box of every segment leave.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from kmax_deeplab.data.check.findings import Finding
+from kmax_deeplab.data.check.json_check import Pair
+from kmax_deeplab.data.format.images import (
+    UPRIGHT,
+    HugeImageError,
+    UnusableImageError,
+    read_orientation,
+    require_usable,
+    upright_size,
+)
+from kmax_deeplab.data.format.pngs import read_ids
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a segment is in its PNG: pixels, and box (left, top, width, height) in pixels."""
+
+    area: int
+    bbox: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """What was found about one image.
+
+    Attributes:
+        findings: its faults.
+        measures: of each segment of the JSON that has pixels, by id.
+        pixels: of the PNG; 0 if it could not be read.
+    """
+
+    findings: list[Finding]
+    measures: dict[int, Measure] = field(default_factory=dict)
+    pixels: int = 0
+
+
+@dataclass(frozen=True)
+class _Header:
+    """(height, width) of an image as stored and upright, in pixels, and its EXIF orientation."""
+
+    stored: tuple[int, int]
+    upright: tuple[int, int]
+    orientation: int
+
+
+def check_image(pair: Pair) -> ImageReport:
+    """Decodes an image and its PNG and compares both with the JSON; missing files are no findings.
+
+    `check_files` finds those, for all images at once.
+    """
+    findings = []
+    header = ids = None
+    if Path(pair.image_file).is_file():
+        try:
+            header = _decode(pair.image_file)
+        except UnusableImageError as error:
+            kind = "huge-image" if isinstance(error, HugeImageError) else "deep-image"
+            findings.append(Finding(kind, pair.image_file, str(error)))
+        except Exception as error:  # a damaged file can raise anything
+            findings.append(Finding("damaged-image", pair.image_file, _reason(error)))
+    if Path(pair.png_file).is_file():
+        try:
+            ids = read_ids(pair.png_file)
+        except Exception as error:
+            findings.append(Finding("damaged-png", pair.png_file, _reason(error)))
+    if header:
+        findings += _check_header(header, pair)
+        findings += _check_sizes(header, None if ids is None else ids.shape, pair)
+    if ids is None:
+        return ImageReport(findings)
+    measures = measure_segments(ids)
+    segments = pair.annotation["segments_info"]
+    findings += check_segments(measures, segments, pair.png_file)
+    listed = {segment["id"] for segment in segments}
+    kept = {i: measure for i, measure in measures.items() if i in listed}
+    return ImageReport(findings, kept, ids.size)
+
+
+def measure_segments(ids: np.ndarray) -> dict[int, Measure]:
+    """Counts the pixels and finds the box of every id but 0.
+
+    Args:
+        ids: (H, W) integer segment ids.
+    """
+    values, position = np.unique(ids, return_inverse=True)
+    position = position.reshape(ids.shape)  # (H, W)
+    areas = np.bincount(position.ravel(), minlength=len(values))
+    boxes = ndimage.find_objects(position + 1)
+    measures = {}
+    for value, area, (rows, columns) in zip(values.tolist(), areas.tolist(), boxes, strict=True):
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        if value:
+            measures[value] = Measure(area, (columns.start, rows.start, *size))
+    return measures
+
+
+def check_segments(
+    measures: Mapping[int, Measure], segments: Sequence[Mapping], png_file: str
+) -> list[Finding]:
+    """Compares the segments of a PNG with those that the JSON lists for it.
+
+    Args:
+        measures: of the PNG, by id.
+        segments: "segments_info" of the JSON; "area" and "bbox" are compared where they are.
+        png_file: path of the PNG, for the findings.
+    """
+    listed = {segment["id"]: segment for segment in segments}
+    found = []
+    if stray := sorted(measures.keys() - listed.keys()):
+        message = f"ids {stray[:10]} are in the PNG, not in the JSON"
+        found.append(Finding("id-not-in-json", png_file, message))
+    if missing := [i for i in listed if i not in measures]:
+        message = f"ids {missing[:10]} are in the JSON, not in the PNG"
+        found.append(Finding("id-not-in-png", png_file, message))
+    for segment_id in listed.keys() & measures.keys():
+        segment, measure = listed[segment_id], measures[segment_id]
+        for key, kind in (("area", "wrong-area"), ("bbox", "wrong-bbox")):
+            said, true = segment.get(key), getattr(measure, key)
+            if said is not None and not np.array_equal(said, true):
+                message = f"segment {segment_id} has the {key} {true}, the JSON says {said}"
+                found.append(Finding(kind, png_file, message))
+    return found
+
+
+def fixed_content(
+    content: Mapping, reports: Mapping[Hashable, ImageReport], things: Sequence[str] = ()
+) -> dict:
+    """Returns a copy of a JSON with what can be mended.
+
+    Areas and boxes are the true ones, iscrowd is 0 where it was missing, and segments without a
+    pixel are gone.
+
+    Args:
+        content: of the JSON.
+        reports: by image id; segments of other images keep what is said of them.
+        things: names of the classes that become things.
+
+    Raises:
+        ValueError: a name in `things` is no class.
+    """
+    names = [category["name"] for category in content["categories"]]
+    if strange := [name for name in things if name not in names]:
+        raise ValueError(f"there are no classes {strange}; there are {names}")
+    categories = [
+        {**category, "isthing": 1} if category["name"] in things else category
+        for category in content["categories"]
+    ]
+    annotations = [
+        {**annotation, "segments_info": _fixed(annotation, reports.get(annotation["image_id"]))}
+        for annotation in content["annotations"]
+    ]
+    return {**content, "annotations": annotations, "categories": categories}
+
+
+def _fixed(annotation: Mapping, report: ImageReport | None) -> list[dict]:
+    segments = [{**s, "iscrowd": s.get("iscrowd", 0)} for s in annotation["segments_info"]]
+    if report is None or not report.pixels:
+        return segments
+    return [
+        {**segment, "area": measure.area, "bbox": list(measure.bbox)}
+        for segment in segments
+        if (measure := report.measures.get(segment["id"]))
+    ]
+
+
+def _decode(path: str) -> _Header:
+    try:
+        image = Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise HugeImageError(str(error)) from error
+    with image:
+        require_usable(image)
+        image.load()  # all of it: a truncated file opens like a whole one
+        return _Header(image.size[::-1], upright_size(image), read_orientation(image))
+
+
+def _check_header(header: _Header, pair: Pair) -> list[Finding]:
+    if header.orientation == UPRIGHT:
+        return []
+    message = (
+        f"has the EXIF orientation {header.orientation}: it is turned upright when it is read, "
+        "other tools may not do so; store it upright"
+    )
+    return [Finding("exif-rotation", pair.image_file, message)]
+
+
+def _check_sizes(header: _Header, png: tuple[int, int] | None, pair: Pair) -> list[Finding]:
+    """Compares (height, width) of the upright image with those of the PNG and of the JSON."""
+    found = []
+    if png is not None and png != header.upright:
+        turned = ", as the image is before its EXIF rotation" if png == header.stored else ""
+        message = (
+            f"is {_pixels(png)} pixels{turned}; {pair.image_file} is {_pixels(header.upright)}"
+        )
+        found.append(Finding("size", pair.png_file, message))
+    said = tuple(pair.image.get(key) for key in ("height", "width"))
+    if None not in said and said != header.upright:
+        message = f"is {_pixels(header.upright)} pixels, the JSON says {_pixels(said)}"
+        found.append(Finding("size", pair.image_file, message))
+    return found
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[1]} × {size[0]}"
+
+
+def _reason(error: Exception) -> str:
+    return f"cannot be read ({error or type(error).__name__}): restore it"

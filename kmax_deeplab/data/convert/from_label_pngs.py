@@ -1,0 +1,174 @@
+"""Panoptic data from semantic and instance PNGs: folders enter, drawn images leave.
+
+Stuff becomes one segment a class; things one segment for each pair of class and instance id. Pixels
+of a thing class whose instance id is 0 are not told apart: they become one crowd segment a class,
+which training and evaluation ignore. Ids count from 1: classes in the order of the table, within a
+class its crowd, then its instances by id.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kmax_deeplab.data.check.json_check import IMAGE_SUFFIXES
+from kmax_deeplab.data.convert.label_values import match_by_name, read_labels
+from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.images import require_usable, upright_size
+from kmax_deeplab.data.format.writer import DrawnImage, DrawnSegment
+
+LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class LabelFolders:
+    """Folders with files of one name for each image.
+
+    Attributes:
+        images: folder of the images.
+        semantic: folder of the PNGs with class values.
+        instances: folder of the PNGs with instance ids; None if all classes are stuff.
+        semantic_ending: what names of semantic PNGs have after the image's name.
+        instance_ending: the same of instance PNGs.
+    """
+
+    images: Path
+    semantic: Path
+    instances: Path | None = None
+    semantic_ending: str = ""
+    instance_ending: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """An image and its label images; `name` is the image's path below its folder, no suffix."""
+
+    name: str
+    image: Path
+    semantic: Path
+    instances: Path | None
+
+
+def match_folders(folders: LabelFolders, categories: Categories) -> list[LabelledFile]:
+    """Matches images with their label images by name, in order.
+
+    Raises:
+        ValueError: things need instances, or a file has no partner; the message names it.
+    """
+    if folders.instances is None and any(categories.is_thing):
+        things = [
+            n for n, is_thing in zip(categories.names, categories.is_thing, strict=True) if is_thing
+        ]
+        raise ValueError(f"the classes {things[:5]} are things: give the folder of --instances")
+    images = match_by_name(folders.images, IMAGE_SUFFIXES)
+    semantic = match_by_name(folders.semantic, LABEL_SUFFIXES, folders.semantic_ending)
+    instances = {}
+    if folders.instances is not None:
+        instances = match_by_name(folders.instances, LABEL_SUFFIXES, folders.instance_ending)
+        _require_partners(images, instances, folders.instances)
+    _require_partners(images, semantic, folders.semantic)
+    return [
+        LabelledFile(name, path, semantic[name], instances.get(name))
+        for name, path in images.items()
+    ]
+
+
+def draw_files(
+    files: Sequence[LabelledFile],
+    folder: Path,
+    categories: Categories,
+    ignore: Sequence[int],
+    *,
+    sure: bool = True,
+) -> Iterator[DrawnImage]:
+    """Reads label images and draws their segments.
+
+    Args:
+        files: see `match_folders`.
+        folder: of the images, which `file_name` starts from.
+        categories: their ids are the values of the semantic PNGs.
+        ignore: values that mean unlabelled.
+        sure: whether somebody said so; where it is assumed, the values must not look like a mask.
+
+    Raises:
+        ValueError: a file is damaged, of another size, or has an unknown value; it is named. Or at
+            the end: beside ignored values there is but one, as in masks of 0 and 255.
+    """
+    seen: set[int] = set()
+    for file in files:
+        semantic = read_labels(file.semantic)
+        seen |= set(np.unique(semantic).tolist())
+        instances = (
+            np.zeros_like(semantic) if file.instances is None else read_labels(file.instances)
+        )
+        with Image.open(file.image) as image:
+            require_usable(image)
+            size = upright_size(image)
+        for path, shape in ((file.image, size), (file.instances, instances.shape)):
+            if shape != semantic.shape:
+                raise ValueError(
+                    f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
+                    " (upright, as its EXIF rotation says)"
+                )
+        try:
+            segment_map, segments = draw_segments(semantic, instances, categories, ignore)
+        except ValueError as error:
+            raise ValueError(f"{file.semantic}: {error}") from error
+        name = file.image.relative_to(folder).as_posix()
+        yield DrawnImage(file.name, name, f"{file.name}.png", segment_map, segments)
+    if not sure and len(seen - set(ignore)) <= 1 and seen & set(ignore):
+        raise ValueError(
+            f"the semantic PNGs hold the values {sorted(seen)} alone, of which {list(ignore)} is "
+            "taken as unlabelled: list it among the classes, or, if it is unlabelled indeed, say "
+            f"so with --ignore {' '.join(map(str, ignore))}"
+        )
+
+
+def draw_segments(
+    semantic: np.ndarray, instances: np.ndarray, categories: Categories, ignore: Sequence[int] = ()
+) -> tuple[np.ndarray, list[DrawnSegment]]:
+    """Turns class values and instance ids into segments (see the top of this file).
+
+    Args:
+        semantic: (H, W) integer class values.
+        instances: (H, W) integer instance ids, not looked at where the class is stuff.
+        categories: their ids are the class values.
+        ignore: values that mean unlabelled.
+
+    Returns:
+        (H, W) int64 segment numbers from 1, 0 where unlabelled; and the segments.
+
+    Raises:
+        ValueError: a value is neither a class nor ignored, or an instance id is negative.
+    """
+    values, position = np.unique(semantic, return_inverse=True)
+    if unknown := sorted(set(values.tolist()) - set(categories.ids) - set(ignore)):
+        raise ValueError(
+            f"has the values {unknown[:10]}, which are no classes; list them in the table of "
+            f"classes or name them with --ignore (ignored now: {sorted(ignore)})"
+        )
+    if instances.min(initial=0) < 0:
+        raise ValueError(f"its instance ids start at {instances.min()}; they must not be negative")
+    ignored = [-1 if value in ignore else categories.contiguous[value] for value in values.tolist()]
+    classes = np.array(ignored)[position].reshape(semantic.shape)  # (H, W), -1 where ignored
+    is_thing = np.append(categories.is_thing, False)[classes]
+    keys = np.where(is_thing, instances, 0) + classes.astype(np.int64) * 2**32
+    found, segment_map = np.unique(np.where(classes < 0, -1, keys), return_inverse=True)
+    has_void = int(found.size > 0 and found[0] < 0)
+    segments = []
+    for key in found[has_void:].tolist():
+        index, instance = divmod(key, 2**32)
+        crowd = categories.is_thing[index] and instance == 0
+        segments.append(DrawnSegment(categories.ids[index], crowd))
+    return segment_map.reshape(semantic.shape) + 1 - has_void, segments
+
+
+def _require_partners(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> None:
+    for name, path in images.items():
+        if name not in labels:
+            raise ValueError(f"{path} has no label image {name}* in {folder}")
+    for name, path in labels.items():
+        if name not in images:
+            raise ValueError(f"{path} belongs to no image: there is no image {name}.*")

@@ -1,0 +1,1 @@
+"""The COCO-panoptic format: reading and writing JSONs, PNGs, images and categories."""

@@ -1,0 +1,108 @@
+"""The COCO-panoptic format on disk: segment ids as the colours of a PNG, and a JSON beside them.
+
+What enters and leaves: (H, W) maps of segment ids, 0 where void, and "annotations" that say what
+the segments of an image are. Prediction folders are laid out as the official panopticapi wants.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kmax_deeplab.data.format.contents import read_json
+from kmax_deeplab.data.format.images import UNREADABLE, UnusableImageError, require_pixels
+from kmax_deeplab.whole_files import whole_file, write_json
+
+MAX_ID = 256**3 - 1
+"""Largest id that three bytes hold."""
+
+
+class DamagedPngError(ValueError):
+    """A panoptic PNG is there but cannot be decoded."""
+
+
+def encode_ids(ids: np.ndarray) -> np.ndarray:
+    """Writes segment ids as colours, id = R + 256 G + 65536 B.
+
+    Args:
+        ids: (H, W) integers in [0, MAX_ID].
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ValueError: an id does not fit into a colour.
+    """
+    if ids.size and not 0 <= ids.min() <= ids.max() <= MAX_ID:
+        raise ValueError(f"ids from {ids.min()} to {ids.max()}, but a PNG holds 0 to {MAX_ID}")
+    return np.stack([(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)], axis=-1)
+
+
+def decode_ids(colors: np.ndarray) -> np.ndarray:
+    """Reads segment ids from colours.
+
+    Args:
+        colors: (H, W, 3) uint8.
+
+    Returns:
+        (H, W) int32.
+    """
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return red + 256 * green + 65536 * blue
+
+
+def read_ids(path: str | Path) -> np.ndarray:
+    """Reads the segment ids of a panoptic PNG, (H, W) int32.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedPngError: it cannot be decoded; the message names it.
+        ValueError: it is too large or not an RGB image; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            require_pixels(image)
+            if image.mode not in ("RGB", "RGBA"):
+                raise UnusableImageError(f"has mode {image.mode}, a panoptic PNG has RGB colours")
+            return decode_ids(np.asarray(image))
+    except FileNotFoundError:
+        raise
+    except UnusableImageError as error:
+        raise ValueError(f"{path} {error}") from error
+    except UNREADABLE as error:
+        raise DamagedPngError(f"{path} cannot be read ({error})") from error
+
+
+def write_ids(path: str | Path, ids: np.ndarray) -> None:
+    """Writes segment ids, (H, W) integers, as a panoptic PNG; makes the folders it lies in."""
+    with whole_file(path) as partial:
+        Image.fromarray(encode_ids(ids)).save(partial, format="PNG")
+
+
+def png_folder(json_path: str | Path) -> Path:
+    """Returns the folder of a JSON's PNGs: beside it, named like it, as panopticapi expects."""
+    return Path(json_path).with_suffix("")
+
+
+def write_predictions_json(
+    path: str | Path, annotations: Sequence[Mapping], categories: Sequence[Mapping]
+) -> None:
+    """Writes the JSON of a prediction folder.
+
+    Args:
+        annotations: per image "image_id", "file_name" below `png_folder` and "segments_info", a
+            list of {"id", "category_id"} with the dataset's category ids.
+        categories: the "categories" of the ground truth.
+    """
+    write_json(path, {"annotations": list(annotations), "categories": list(categories)})
+
+
+def read_predictions(path: str | Path) -> Iterator[tuple[dict, np.ndarray]]:
+    """Yields each annotation of a prediction folder's JSON with its (H, W) int32 ids.
+
+    Raises:
+        FileNotFoundError: the JSON or a PNG it lists is missing.
+    """
+    for annotation in read_json(path)["annotations"]:
+        yield annotation, read_ids(png_folder(path) / annotation["file_name"])

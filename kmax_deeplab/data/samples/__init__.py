@@ -1,0 +1,1 @@
+"""Training samples: segments of an image, a view of them, pasting, targets."""

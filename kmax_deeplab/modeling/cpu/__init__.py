@@ -1,0 +1,1 @@
+"""What only CPUs gain from; on other devices these modules compute the plain function."""

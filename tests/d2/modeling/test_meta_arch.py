@@ -1,0 +1,185 @@
+"""The meta-architecture between Detectron2's dicts and the core."""
+
+import pytest
+import torch
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import build_model
+from detectron2.structures import Instances
+
+from kmax_deeplab.structures import Targets
+from tests.d2.config.test_keys import config
+
+TINY = {
+    "MODEL.DEVICE": "cpu",
+    "INPUT.IMAGE_SIZE": "[65,65]",
+    "MODEL.SEM_SEG_HEAD.NUM_CLASSES": "4",
+    "MODEL.CONVNEXT.DEPTHS": "[1,1,1,1]",
+    "MODEL.CONVNEXT.DIMS": "[8,8,8,8]",
+    "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_LAYERS": "[1,1,1,1]",
+    "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_CHANNELS": "[8,8,8,8]",
+    "MODEL.KMAX_DEEPLAB.TRANS_DEC.IN_CHANNELS": "[32,32,32,32]",
+    "MODEL.KMAX_DEEPLAB.TRANS_DEC.DEC_LAYERS": "[1,1,1]",
+    "MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES": "6",
+    "MODEL.KMAX_DEEPLAB.PIXEL_INSDIS_SAMPLE_K": "64",
+    "MODEL.KMAX_DEEPLAB.AUX_SEMANTIC_SAMPLE_K": "64",
+    "DATASETS.TRAIN": '("tiny_things",)',
+    "DATASETS.TEST": '("tiny_things",)',
+}
+
+
+def tiny_config(*options: str):
+    MetadataCatalog.get("tiny_things").thing_dataset_id_to_contiguous_id = {5: 0, 9: 2}
+    settings = [part for pair in TINY.items() for part in pair]
+    return config(*settings, *options, file="shapes/kmax_convnext_demo.yaml")
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return build_model(tiny_config())
+
+
+def sample(*, segments: int = 3) -> dict:
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randint(0, 256, (3, 65, 65), dtype=torch.uint8, generator=generator)
+    segment_map = torch.arange(17)[:, None].expand(17, 17) * segments // 17
+    classes = torch.arange(segments) % 4
+    semantic = classes[segment_map] if segments else torch.full((17, 17), -1)
+    empty = torch.full((1, 17, 17), -1)
+    targets = Targets(segment_map[None] if segments else empty, classes, semantic)
+    real = torch.ones(65, 65, dtype=torch.bool)
+    return {"image": image, "is_real_pixels": real, "targets": targets}
+
+
+def test_every_parameter_gets_a_finite_gradient(model):
+    losses = model.train()([sample(), sample()])
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_images_without_any_label_train(model):
+    losses = model.train()([sample(segments=0), sample(segments=0)])
+    assert all(loss.isfinite() for loss in losses.values())
+    assert losses["loss_mask"] == losses["loss_aux_semantic"] == 0
+
+
+def test_the_released_input_convention_gives_the_same_losses(model):
+    model.train()
+    batch = [sample(), sample()]
+    released = []
+    for x in batch:
+        instances = Instances((65, 65), gt_classes=x["targets"].classes)
+        instances.gt_masks = torch.stack([x["targets"].segment_map[0] == i for i in range(3)])
+        rest = {"image": x["image"], "is_real_pixels": x["is_real_pixels"]}
+        released.append({**rest, "instances": instances, "sem_seg_gt": x["targets"].semantic})
+    losses = []
+    for given in (batch, released):
+        torch.manual_seed(3)
+        losses.append({name: value.item() for name, value in model(given).items()})
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_pixels_that_are_not_real_become_zero(model):
+    x = sample()
+    x["is_real_pixels"] = torch.zeros(65, 65, dtype=torch.bool)
+    assert not model.preprocess([x]).any()
+
+
+def test_images_are_padded_right_and_bottom_and_larger_ones_to_the_next_size_of_their_kind(model):
+    small = {"image": torch.full((3, 50, 40), 255, dtype=torch.uint8)}
+    padded = model.preprocess([small])
+    assert padded.shape == (1, 3, 65, 65)
+    assert (padded[..., :50, :40] == 1).all()
+    assert padded.sum() == 3 * 50 * 40
+    large = {"image": torch.zeros((3, 66, 40), dtype=torch.uint8)}
+    assert model.preprocess([small, large]).shape == (2, 3, 97, 65)
+
+
+def test_results_have_the_size_that_was_asked_for(model):
+    model.eval()
+    image = torch.zeros((3, 65, 49), dtype=torch.uint8)
+    with torch.no_grad():
+        result = model([{"image": image, "height": 130, "width": 98}, {"image": image}])
+    assert [r["panoptic_seg"][0].shape for r in result] == [(130, 98), (65, 49)]
+    assert result[0]["original_image"].shape == (130, 98, 3)
+
+
+@pytest.mark.parametrize("canvas", [(65, 97), (64, 96), (129, 65)])
+@pytest.mark.parametrize("size", [(65, 65), (33, 33), (20, 60), (61, 31), (64, 64)])
+@pytest.mark.parametrize("ratio", [0.5, 1, 3.7])
+def test_an_image_is_found_wherever_it_ends_in_the_canvas(canvas, size, ratio):
+    """Query 0 takes the image's left half, query 1 its right half, query 2 all of the padding."""
+    height, width = size
+    canvas = [max(a, -(-b // 32) * 32 + a % 32) for a, b in zip(canvas, size, strict=True)]
+    where = torch.full(canvas, 2)
+    where[:height, : width // 2], where[:height, width // 2 : width] = 0, 1
+    model = build_model(tiny_config("INPUT.IMAGE_SIZE", str(list(canvas)))).eval()
+    masks = 20.0 * torch.nn.functional.one_hot(where, 6).permute(2, 0, 1)[None]
+    logits = 20.0 * torch.eye(6, 5)[None]  # query n shows class n
+    model.sem_seg_head.forward = lambda features: {"pred_logits": logits, "pred_masks": masks}
+    output = (round(height * ratio), round(width * ratio))
+    asked = {"image": torch.zeros(3, *size, dtype=torch.uint8)}
+    ids, segments = model([{**asked, "height": output[0], "width": output[1]}])[0]["panoptic_seg"]
+    found = {s["category_id"]: ids == s["id"] for s in segments}
+    border = int(2 * ratio) + 1  # of two resizes
+    middle, columns = (width // 2) * ratio, torch.arange(output[1])
+    assert found[0][: output[0] - border, columns < middle - border].all()
+    assert found[1][: output[0] - border, columns > middle + border][:, :-border].all()
+    assert not found[0][:, columns > middle + border].any()
+    assert 2 not in found or found[2][:-border, :-border].sum() == 0
+
+
+def test_the_layers_of_k_means_are_handed_out_for_pictures(model):
+    with torch.no_grad():
+        predictions = model.eval().predict_layers([{"image": sample()["image"]}])
+    assert [tuple(p.mask_logits.shape[1:]) for p in predictions] == [
+        (6, 3, 3),
+        (6, 5, 5),
+        (6, 9, 9),
+        (6, 17, 17),
+    ]
+
+
+def test_a_dataset_with_more_classes_than_the_model_is_named():
+    options = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "2")
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is 2, but dataset 'tiny_things' has more"):
+        build_model(tiny_config(*options))
+
+
+def test_datasets_that_nobody_registered_are_named():
+    options = ("DATASETS.TRAIN", "('nowhere',)", "DATASETS.TEST", "()")
+    with pytest.raises(ValueError, match=r"\['nowhere'\].*DATASETS.PANOPTIC"):
+        build_model(tiny_config(*options))
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("MODEL.BACKBONE.NAME", "D2Unknown"),
+        ("MODEL.KMAX_DEEPLAB.NORM", "GN"),
+        ("MODEL.KMAX_DEEPLAB.PIXEL_DEC.LAYER_TYPES", "['axial','axial','conv','conv']"),
+        ("MODEL.KMAX_DEEPLAB.TRANS_DEC.NAME", "OtherDecoder"),
+    ],
+)
+def test_an_unknown_part_is_refused_by_name(key, value):
+    unknown = value.strip("[]").split(",")[-1].strip("'")
+    with pytest.raises((KeyError, ValueError), match=unknown):
+        build_model(tiny_config(key, value))
+
+
+def test_decoder_widths_that_contradict_each_other_are_refused():
+    options = ("MODEL.KMAX_DEEPLAB.TRANS_DEC.IN_CHANNELS", "[32,32,32,64]")
+    with pytest.raises(
+        ValueError, match=r"IN_CHANNELS \[32, 32, 32, 64\] must be \[32, 32, 32, 32\]"
+    ):
+        build_model(tiny_config(*options))
+
+
+def test_an_answer_that_is_not_a_number_is_refused_by_the_name_of_the_image(model):
+    with torch.no_grad():
+        next(model.sem_seg_head.parameters()).fill_(float("nan"))
+    inputs = {"image": sample()["image"], "file_name": "cells/7.png"}
+    with torch.no_grad(), pytest.raises(ValueError, match=r"cells/7\.png holds NaN"):
+        model.eval()([inputs])
