@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from kmax_deeplab import command
-from kmax_deeplab.checkpoint.tensorflow import from_tensorflow, model_of
 from kmax_deeplab.checkpoint.tensorflow.files import read_variables, write_model
+from kmax_deeplab.checkpoint.tensorflow.identify import from_tensorflow, model_of
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:

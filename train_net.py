@@ -1,8 +1,9 @@
 """Trains and evaluates: the table of contents of a run, with Detectron2's command line.
 
     python train_net.py --config-file CONFIG.yaml [--resume | --restart] [KEY VALUE …]
-    python train_net.py --config-file CONFIG.yaml --eval-only MODEL.WEIGHTS output/model_final.pth
+    python train_net.py --eval-only MODEL.WEIGHTS output/model_final.pth
 
+A checkpoint of ours holds the config that made it, so that evaluating it needs no other.
 A folder (OUTPUT_DIR) that holds a run is continued with --resume or set aside with --restart, never
 overwritten. Without a GPU, `--num-gpus` counts CPU processes.
 """
@@ -12,27 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.engine.launch import build_parser, comm, launch
-from kmax_deeplab.d2.engine.trainer import Trainer, setup, train
+from kmax_deeplab.d2.engine.opening import Run, open_model
+from kmax_deeplab.d2.engine.setup import find_weights, setup, train
+from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.d2.evaluation.build import verify
 from kmax_deeplab.run_folder import find_start
 
 CONFIGS = Path(__file__).parent / "configs"
 
 
-def evaluate(cfg, resume: bool) -> dict[str, Any]:
+def evaluate(run: Run, resume: bool) -> dict[str, Any]:
     """Evaluates `MODEL.WEIGHTS`, or with `--resume` the last checkpoint of `OUTPUT_DIR`.
 
     Raises:
         ValueError: no checkpoint is named, or it leaves parameters of the model untouched.
     """
-    weights = str(find_start(Path(cfg.OUTPUT_DIR))[0] or "") if resume else cfg.MODEL.WEIGHTS
+    cfg = run.cfg
+    weights = find_start(Path(cfg.OUTPUT_DIR))[0] if resume else cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("--eval-only needs a checkpoint: add MODEL.WEIGHTS path/to/model.pth")
-    model = Trainer.build_model(cfg)
-    KMaXCheckpointer(model, cfg.OUTPUT_DIR).load_complete(weights)
-    results = Trainer.test(cfg, model)
+    results = Trainer.test(cfg, open_model(cfg, run.categories, weights))
     if comm.is_main_process():
         verify(cfg, results)
     return results
@@ -40,10 +41,10 @@ def evaluate(cfg, resume: bool) -> dict[str, Any]:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Runs in every process; returns the evaluation results (empty but in the main process)."""
-    cfg = setup(args)
+    run = setup(args)
     if args.eval_only:
-        return evaluate(cfg, args.resume)
-    _, results = train(cfg, Trainer, resume=args.resume)
+        return evaluate(run, args.resume)
+    _, results = train(run, Trainer, resume=args.resume)
     return results
 
 
@@ -53,7 +54,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.resume and args.restart:
         parser.error("--resume goes on with a run and --restart begins anew: choose one")
-    if not args.config_file:
+    if not args.config_file and not (args.eval_only and find_weights(args)):
         leaves = (path for path in CONFIGS.rglob("*.yaml") if "_base_" not in path.parts)
         names = "\n  ".join(str(path.relative_to(CONFIGS.parent)) for path in sorted(leaves))
         parser.error(f"--config-file is required. There are\n  {names}")

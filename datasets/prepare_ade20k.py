@@ -28,9 +28,9 @@ from kmax_deeplab.data.convert.archives import (
     require,
     unpack_first,
 )
-from kmax_deeplab.data.format.ade20k import ade20k_categories
 from kmax_deeplab.data.format.derived_truth import instance_annotations
 from kmax_deeplab.data.format.pngs import encode_ids
+from kmax_deeplab.data.format.published import published_categories
 from kmax_deeplab.whole_files import write_json, write_png
 
 SPLITS = {"train": "training", "val": "validation"}
@@ -43,7 +43,7 @@ ARCHIVES = {
 IDS_PER_CLASS = 1000
 """A segment's id is (class + 1) * IDS_PER_CLASS, plus the number of the instance for things."""
 
-CATEGORIES = ade20k_categories()
+CATEGORIES = published_categories("ade20k")
 THINGS = tuple(
     i for i, is_thing in zip(CATEGORIES.ids, CATEGORIES.is_thing, strict=True) if is_thing
 )

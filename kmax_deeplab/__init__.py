@@ -8,8 +8,8 @@ from importlib import import_module
 
 _PUBLIC = {
     "add_kmax_deeplab_config": "kmax_deeplab.d2.config.keys",
-    "KMaXCheckpointer": "kmax_deeplab.d2.engine.checkpointer",
-    "Predictor": "kmax_deeplab.d2.engine.prediction",
+    "KMaXCheckpointer": "kmax_deeplab.checkpoint.checkpointer",
+    "Predictor": "kmax_deeplab.predict.predictor",
     "Trainer": "kmax_deeplab.d2.engine.trainer",
 }
 

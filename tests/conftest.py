@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -24,3 +25,20 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = ROOT / "datasets" / "generate_shapes.py"
     subprocess.run([sys.executable, generator, "--output", folder, *counts], check=True)
     return folder
+
+
+@pytest.fixture
+def logged():
+    """Messages that the package logs; works whether or not its logger propagates."""
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            messages.append(record.getMessage())
+
+    messages, listener, logger = [], Listener(), logging.getLogger("kmax_deeplab")
+    level = logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    yield messages
+    logger.setLevel(level)
+    logger.removeHandler(listener)

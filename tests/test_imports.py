@@ -21,7 +21,9 @@ ROOMS = {
     "postprocessing": {"structures"},
     "metrics": {"structures", "data"},
     "data": {"structures", "whole_files"},
-    "checkpoint": {"data", "whole_files"},  # the order of ADE20K's classes
+    "model": {"data", "modeling", "postprocessing", "structures"},
+    "checkpoint": {"data", "model", "whole_files"},
+    "predict": {"checkpoint", "data", "model"},
     "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
     "benchmark": {"structures", "data"},
 }
@@ -30,9 +32,10 @@ ROOMS = {
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
     "benchmark": {"PIL"},
-    "checkpoint": {"huggingface_hub", "safetensors", "tensorflow"},
+    "checkpoint": {"fvcore", "huggingface_hub", "iopath", "safetensors", "tensorflow"},
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
+    "predict": {"PIL"},
     "visualize": {"PIL", "tqdm"},
     "whole_files": {"PIL"},
 }

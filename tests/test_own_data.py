@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import train_net
-from kmax_deeplab.checkpoint.classes import read_classes
+from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.data.format.pngs import read_predictions
 from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
 from tests.scripts import ROOT, exit_status, load_script
@@ -148,7 +148,7 @@ def test_a_dataset_in_another_order_gives_the_same_results(trained, data, tmp_pa
 
 def test_a_checkpoint_names_its_classes_and_so_do_its_conversions(trained, tmp_path):
     weights = trained[0] / "model_final.pth"
-    assert list(read_classes(weights).rows()) == [
+    assert list(read_identity(weights).categories.rows()) == [
         (7, "ground", False),
         (300, "cell", True),
         (12, "vessel", False),
@@ -156,7 +156,7 @@ def test_a_checkpoint_names_its_classes_and_so_do_its_conversions(trained, tmp_p
     script = load_script("tools/convert_checkpoint.py")
     for name in ("a.pth", "a.safetensors", "a.pkl"):
         script.convert(script.parse_args([str(weights), str(tmp_path / name)]))
-        assert read_classes(tmp_path / name) == read_classes(weights)
+        assert read_identity(tmp_path / name) == read_identity(weights)
 
 
 def test_a_prediction_needs_no_dataset_where_the_checkpoint_names_its_classes(

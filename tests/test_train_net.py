@@ -97,6 +97,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(finished, shapes
     (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
     assert run(shapes, tmp_path, "--resume") == results
     checkpoints = [torch.load(folder / "model_final.pth") for folder in (output, tmp_path)]
+    configs = [checkpoint.pop("config") for checkpoint in checkpoints]
+    assert configs[0].replace(str(output), str(tmp_path)) == configs[1]
     assert_same(*checkpoints, where="checkpoint")
     logs = [(folder / "metrics.json").read_text().splitlines() for folder in (output, tmp_path)]
     iterations = [[json.loads(line)["iteration"] for line in log] for log in logs]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmax_deeplab.data.check.json_check import find_files
+from kmax_deeplab.data.format.images import find_files
 from kmax_deeplab.whole_files import is_partial, whole_file, write_json, write_png, write_text
 
 

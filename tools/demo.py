@@ -18,14 +18,13 @@ from pathlib import Path
 from torch import nn
 
 from kmax_deeplab import command, run_stamp
-from kmax_deeplab.d2.config.check import validate
-from kmax_deeplab.d2.config.run import CfgNode, adapt_to_machine, load_config
-from kmax_deeplab.d2.data.classes import prepare_datasets
-from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.config.run import CfgNode
+from kmax_deeplab.d2.engine.opening import NO_DATA, TRAIN, Run, fit, open_model, open_run
 from kmax_deeplab.d2.engine.progress import ProgressLine
 from kmax_deeplab.d2.engine.run_log import log_to_file
+from kmax_deeplab.d2.engine.setup import train
 from kmax_deeplab.d2.engine.showcase import make_report
-from kmax_deeplab.d2.engine.trainer import Trainer, train
+from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.visualize.report import write_report
 from kmax_deeplab.visualize.scores import format_scores
 
@@ -56,9 +55,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def read_config(args: argparse.Namespace) -> tuple[CfgNode, dict[str, str]]:
     """Returns the config with its paths inside the folder, and all settings that make a run."""
-    cfg = load_config(args.config_file, args.opts)
-    adapt_to_machine(cfg)
-    validate(cfg)
+    cfg = open_run(args.config_file, args.opts, purpose=NO_DATA).cfg
     data = {f"data.{name}": str(value) for name, value in data_options(args, cfg).items()}
     settings = data | run_stamp.flatten(cfg)
     del settings["OUTPUT_DIR"]
@@ -94,17 +91,16 @@ def generate(options: dict[str, int], folder: Path) -> None:
     subprocess.run(command, check=True)
 
 
-def learn(cfg: CfgNode) -> tuple[nn.Module, dict]:
+def learn(run: Run) -> tuple[nn.Module, dict]:
     """Trains from the last checkpoint on; returns the model and its results on unseen images."""
-    trainer, results = train(cfg, Trainer, resume=True, hooks=[ProgressLine(sys.stdout)])
+    trainer, results = train(run, Trainer, resume=True, hooks=[ProgressLine(sys.stdout)])
     return trainer.model, results
 
 
-def evaluate(cfg: CfgNode, weights: Path) -> tuple[nn.Module, dict]:
+def evaluate(run: Run, weights: Path) -> tuple[nn.Module, dict]:
     """Loads the trained model; returns it and its results on unseen images."""
-    model = Trainer.build_model(cfg)
-    KMaXCheckpointer(model).load_complete(str(weights))
-    return model, Trainer.test(cfg, model)
+    model = open_model(run.cfg, run.categories, weights)
+    return model, Trainer.test(run.cfg, model)
 
 
 def describe(args: argparse.Namespace, cfg: CfgNode) -> dict[str, str]:
@@ -144,16 +140,17 @@ def run(args: argparse.Namespace) -> None:
     print(f"1/4 Dataset ({args.train_images} + {args.val_images} images)", flush=True)
     generate(data_options(args, cfg), args.output / "data")
     log_to_file(args.output / "log.txt")
-    for decision in prepare_datasets(cfg):
+    opened = fit(cfg, TRAIN)
+    for decision in opened.sentences:
         logging.getLogger("kmax_deeplab").info(decision)
     cfg.freeze()
     weights = Path(cfg.OUTPUT_DIR, "model_final.pth")
     if weights.is_file():
         print(f"2/4 Training is done: {weights}\n3/4 Evaluation", flush=True)
-        model, results = evaluate(cfg, weights)
+        model, results = evaluate(opened, weights)
     else:
         print(f"2/4 Training, then 3/4 evaluation (details: {args.output / 'log.txt'})", flush=True)
-        model, results = learn(cfg)
+        model, results = learn(opened)
     print("4/4 Report", flush=True)
     report(args, cfg, model, results)
     print(f"Open {args.output / 'report.html'} in a browser.")

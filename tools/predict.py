@@ -1,13 +1,14 @@
 """Predicts images without ground truth: panoptic PNGs with their JSON, and painted overlays.
 
-    python tools/predict.py --config-file output/mine/config.yaml \
-        --weights output/mine/model_final.pth --output output/predictions IMAGE_OR_FOLDER …
+    python tools/predict.py --weights output/mine/model_final.pth IMAGE_OR_FOLDER …
 
+A checkpoint of ours is enough; one of others needs its config (`--config-file`), and one whose
+model is to be changed, KEY VALUE pairs after `--opts`.
 Folders are searched with their subfolders. Written are `predictions.json` and `predictions/*.png`,
 as the official panopticapi wants them, and `overlays/*.png`. An image that cannot be read is named,
 counted and left out, and the exit status is 1. The classes are those that the checkpoint names, or
 else those of the config's dataset; `--categories` reads them from any JSON with "categories", which
-may give others ids but no other names. KEY VALUE pairs go after `--opts`.
+may give others ids but no other names.
 """
 
 import argparse
@@ -19,10 +20,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.data.labelled_files import UnreadableImageError
-from kmax_deeplab.d2.engine.prediction import PredictedImage, Predictor, name_images
-from kmax_deeplab.data.format.categories import Categories, read_categories
+from kmax_deeplab.checkpoint.identity import read_identity
+from kmax_deeplab.data.format.categories import Categories, align, read_categories
 from kmax_deeplab.data.format.pngs import png_folder, write_ids, write_predictions_json
+from kmax_deeplab.data.samples.reading import UnreadableImageError
+from kmax_deeplab.predict.images import name_images
+from kmax_deeplab.predict.predictor import PredictedImage, Predictor
 from kmax_deeplab.visualize.overlays import draw_panoptic
 from kmax_deeplab.whole_files import write_png
 
@@ -35,13 +38,38 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", required=True)
+    parser.add_argument("--config-file", help="default: what the checkpoint says")
     parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
     parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
     parser.add_argument("--output", type=Path, default=Path("output/predictions"))
     parser.add_argument("images", type=Path, nargs="+", help="images, or folders of images")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(arguments)
+
+
+def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories]:
+    """Returns what predicts, and the categories to write.
+
+    Raises:
+        FileNotFoundError, ValueError: config, weights or classes are missing or do not fit.
+    """
+    given = read_categories(args.categories) if args.categories else None
+    if not args.weights and not args.config_file:
+        raise ValueError("name a checkpoint (--weights), or a config that does (--config-file)")
+    if args.config_file or args.opts or not is_described(args.weights):
+        # Only a config needs Detectron2.
+        from kmax_deeplab.d2.engine.opening import PREDICT, open_model, open_run
+
+        words = {"weights": args.weights or "", "purpose": PREDICT, "given": given}
+        run = open_run(args.config_file, args.opts, **words)
+        return Predictor(open_model(run.cfg, run.categories)), run.categories
+    predict = Predictor(args.weights)
+    return predict, align(given, predict.categories, whole=True) if given else predict.categories
+
+
+def is_described(weights: str) -> bool:
+    """Returns whether a checkpoint says how its model is built."""
+    return read_identity(weights).description is not None
 
 
 def require_apart(named: dict[str, Path], output: Path) -> None:
@@ -81,8 +109,8 @@ class Journal:
     EARLY, PERIOD = 50, 5.0
 
     def __init__(self, path: Path, categories: Categories) -> None:
-        self.path, self.entries = path, []
-        self._categories, self._written = categories.to_json(), 0.0
+        self.path, self.categories, self.entries = path, categories, []
+        self._written = 0.0
 
     def add(self, entry: dict) -> None:
         """Adds an image."""
@@ -92,7 +120,7 @@ class Journal:
 
     def flush(self) -> None:
         """Writes all entries."""
-        write_predictions_json(self.path, self.entries, self._categories)
+        write_predictions_json(self.path, self.entries, self.categories.to_json())
         self._written = time.monotonic()
 
 
@@ -107,7 +135,7 @@ def predict_all(predict: Predictor, named: dict[str, Path], journal: Journal) ->
                 failed += 1
                 progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
             else:
-                journal.add(write(journal.path.parent, name, predicted, predict.categories))
+                journal.add(write(journal.path.parent, name, predicted, journal.categories))
     finally:
         journal.flush()
     return failed
@@ -128,12 +156,12 @@ def run(args: argparse.Namespace) -> int:
     """Predicts all images; returns how many could not be read."""
     named = name_images(args.images)
     require_apart(named, args.output)
-    given = read_categories(args.categories) if args.categories else None
-    predict = Predictor.open(args.config_file, args.weights or "", args.opts, given)
-    journal = Journal(args.output / "predictions.json", predict.categories)
+    predict, categories = open_predictor(args)
+    journal = Journal(args.output / "predictions.json", categories)
     failed = predict_all(predict, named, journal)
     print(f"{journal.path}: {len(journal.entries)} images; pictures in {args.output / 'overlays'}")
-    warn_of_used_up_queries(journal.entries, predict.num_queries)
+    num_queries = predict.model.sem_seg_head.predictor.cluster_centers.embedding_dim
+    warn_of_used_up_queries(journal.entries, num_queries)
     if failed:
         print(f"{failed} of {len(named)} images could not be read.", file=sys.stderr)
     return failed

@@ -1,7 +1,6 @@
 """Evaluates a trained model and writes a page with scores, loss curves and pictures.
 
-    python tools/report.py --config-file output/mine/config.yaml \
-        --weights output/mine/model_final.pth
+    python tools/report.py --weights output/mine/model_final.pth
 
 The page, one HTML file without links to others, shows images of the test dataset with their ground
 truth, the prediction and every k-means layer. The curves come from metrics.json beside the weights.
@@ -11,10 +10,7 @@ import argparse
 from pathlib import Path
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.config.check import validate
-from kmax_deeplab.d2.config.run import CfgNode, adapt_to_machine, load_config
-from kmax_deeplab.d2.data.classes import prepare_datasets
-from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer, classes_of_weights
+from kmax_deeplab.d2.engine.opening import Run, open_model, open_run
 from kmax_deeplab.d2.engine.showcase import make_report
 from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.visualize.report import write_report
@@ -26,7 +22,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", required=True)
+    parser.add_argument("--config-file", help="default: the config that made the weights")
     parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
     parser.add_argument("--dataset", help="which of DATASETS.TEST, if there are several")
     parser.add_argument("--images", type=int, default=12, help="images to show")
@@ -36,39 +32,38 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def read_config(args: argparse.Namespace) -> CfgNode:
-    """Returns the config, with one test dataset and the weights.
+def open_report(args: argparse.Namespace) -> Run:
+    """Returns the run, with one test dataset.
 
     Raises:
         ValueError: it is not clear which dataset or which weights.
     """
-    cfg = load_config(args.config_file, args.opts)
-    adapt_to_machine(cfg)
-    validate(cfg)
-    cfg.MODEL.WEIGHTS = args.weights or cfg.MODEL.WEIGHTS
-    classes = classes_of_weights(cfg, train=False)
-    for decision in prepare_datasets(cfg, train=False, classes=classes):
-        print(decision)
-    datasets = (args.dataset,) if args.dataset else cfg.DATASETS.TEST
-    if len(datasets) != 1 or datasets[0] not in cfg.DATASETS.TEST:
-        raise ValueError(f"name one of DATASETS.TEST {list(cfg.DATASETS.TEST)} with --dataset")
-    cfg.DATASETS.TEST = datasets
-    return cfg
+    run = open_run(args.config_file, args.opts, weights=args.weights or "")
+    for sentence in run.sentences:
+        print(sentence)
+    tested = run.cfg.DATASETS.TEST
+    datasets = (args.dataset,) if args.dataset else tested
+    if len(datasets) != 1 or datasets[0] not in tested:
+        raise ValueError(f"name one of DATASETS.TEST {list(tested)} with --dataset")
+    run.cfg.DATASETS.TEST = datasets
+    return run
 
 
 def run(args: argparse.Namespace) -> Path:
     """Evaluates, prints the scores and writes the page; returns its path."""
-    cfg = read_config(args)
-    weights = Path(cfg.MODEL.WEIGHTS)
-    model = Trainer.build_model(cfg)
-    KMaXCheckpointer(model).load_complete(cfg.MODEL.WEIGHTS)
+    opened = open_report(args)
+    cfg, weights = opened.cfg, Path(opened.cfg.MODEL.WEIGHTS)
+    model = open_model(cfg, opened.categories)
     content = make_report(
         cfg,
         model,
         Trainer.test(cfg, model),
         title=args.title,
         summary=f"{weights}, evaluated on {cfg.DATASETS.TEST[0]}.",
-        settings={"config": args.config_file, "overrides": " ".join(args.opts) or "none"},
+        settings={
+            "config": args.config_file or "of the checkpoint",
+            "overrides": " ".join(args.opts) or "none",
+        },
         metrics=weights.with_name("metrics.json"),
         count=args.images,
     )

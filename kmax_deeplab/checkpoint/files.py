@@ -35,7 +35,7 @@ DAMAGE = (
     *(SafetensorError, pickle.UnpicklingError),
 )
 """What readers raise when bytes are missing or wrong."""
-EXTRAS = ("categories",)
+EXTRAS = ("categories", "description", "config")
 """What this project keeps beside the state dict whatever the format: plain values."""
 WRAPPERS = ("model", "state_dict")
 """Keys under which training codes keep the state dict; a file may also be one itself."""

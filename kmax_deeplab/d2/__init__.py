@@ -2,6 +2,7 @@
 
 from kmax_deeplab.d2 import _installed
 from kmax_deeplab.d2.data import builtin
-from kmax_deeplab.d2.modeling import backbones, heads, meta_arch, timm_backbone
+from kmax_deeplab.d2.engine import addresses
+from kmax_deeplab.d2.modeling import backbones, heads, meta_arch
 
-__all__ = ["_installed", "backbones", "builtin", "heads", "meta_arch", "timm_backbone"]
+__all__ = ["_installed", "addresses", "backbones", "builtin", "heads", "meta_arch"]

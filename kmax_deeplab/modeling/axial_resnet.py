@@ -8,12 +8,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kmax_deeplab.modeling.backbone import STRIDES, Backbone
 from kmax_deeplab.modeling.layers import ConvBN, Norm
 from kmax_deeplab.modeling.recomputation import Recomputing
 from kmax_deeplab.modeling.residual_blocks import EXPANSION, AxialBlock, BottleneckBlock
-
-STRIDES = {"stem": 2, "res2": 4, "res3": 8, "res4": 16, "res5": 32}
-"""Of the features."""
 
 
 class Stem(nn.Sequential):
@@ -31,7 +29,7 @@ class Stem(nn.Sequential):
         self.conv3_bn = ConvBN(channels, 2 * channels, 3, norm=norm)
 
 
-class AxialResNet(Recomputing):
+class AxialResNet(Recomputing, Backbone):
     """Features "stem" (stride 2) and "res2" to "res5" (strides 4 to 32) of an image.
 
     Args:
@@ -40,9 +38,10 @@ class AxialResNet(Recomputing):
         stem_channels: c of the stem, which has 2c output channels; stage i has 4c * 2^i.
         drop_path: drop probability of every block, in order.
         norm: maker of the norms.
+        out_features: the features that are returned; None: all.
 
     Raises:
-        ValueError: the lists do not fit each other.
+        ValueError: the lists do not fit each other, or there are no such features.
     """
 
     def __init__(
@@ -53,11 +52,12 @@ class AxialResNet(Recomputing):
         stem_channels: int,
         drop_path: Sequence[float],
         norm: Norm,
+        out_features: Sequence[str] | None = None,
     ):
         super().__init__()
         _check_depths(depths, axial_depths, drop_path)
         self.stem = Stem(stem_channels, norm=norm)
-        self.channels = {"stem": 2 * stem_channels}
+        found = {"stem": 2 * stem_channels}
         channels, rates = 2 * stem_channels, iter(drop_path)
         for index, (depth, axial) in enumerate(zip(depths, axial_depths, strict=True)):
             kinds = [BottleneckBlock] * (depth - axial) + [AxialBlock] * axial
@@ -69,10 +69,11 @@ class AxialResNet(Recomputing):
                 channels = EXPANSION * base
             name = f"res{index + 2}"
             self.add_module(name, stage)
-            self.channels[name] = channels
+            found[name] = channels
+        self._choose(out_features, found)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Computes all features, unactivated.
+        """Computes the chosen features, unactivated.
 
         Args:
             image: (B, 3, H, W), normalised.
@@ -86,7 +87,7 @@ class AxialResNet(Recomputing):
             for block in self.get_submodule(name):
                 x = self.run(block, x)
             features[name] = x
-        return features
+        return self._chosen(features)
 
 
 def _check_depths(

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_tf_
 from torch import Tensor, nn
 
+from kmax_deeplab.modeling.backbone import STRIDES, Backbone
 from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.layers import ChannelLayerNorm
 
@@ -43,15 +44,20 @@ class Block(nn.Module):
         return x + self.drop_path(y)
 
 
-class ConvNeXt(nn.Module):
+class ConvNeXt(Backbone):
     """Features "stem" and "res2" to "res5" of an image, at strides 4 and 4, 8, 16, 32.
+
+    The stem declares stride 2: the order of the released features, stem last, rests on that.
 
     Args:
         depths: blocks of each of the four stages.
         dims: channels of each of the four stages.
         drop_path_rate: drop probability of the last block; it grows linearly from 0.
         layer_scale: initial layer scale; 1e-6 suits pretrained weights.
-        in_channels: of the image.
+        out_features: the features that are returned; None: all.
+
+    Raises:
+        ValueError: there are not four stages, or no such features.
     """
 
     def __init__(
@@ -61,12 +67,15 @@ class ConvNeXt(nn.Module):
         *,
         drop_path_rate: float = 0.0,
         layer_scale: float = 1e-6,
-        in_channels: int = 3,
+        out_features: Sequence[str] | None = None,
     ):
         super().__init__()
-        stem = nn.Sequential(
-            nn.Conv2d(in_channels, dims[0], 4, stride=4), ChannelLayerNorm(dims[0])
-        )
+        if not len(depths) == len(dims) == 4:
+            raise ValueError(
+                f"a ConvNeXt has four stages, not {list(depths)} blocks of {list(dims)} channels"
+            )
+        self._choose(out_features, dict(zip(STRIDES, [dims[0], *dims], strict=True)))
+        stem = nn.Sequential(nn.Conv2d(3, dims[0], 4, stride=4), ChannelLayerNorm(dims[0]))
         self.downsample_layers = nn.ModuleList([stem])
         for wide, narrow in zip(dims[1:], dims, strict=False):
             self.downsample_layers.append(
@@ -83,13 +92,13 @@ class ConvNeXt(nn.Module):
         self.apply(_init_weights)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Computes all features.
+        """Computes the chosen features.
 
         Args:
             image: (B, 3, H, W), normalised.
 
         Returns:
-            "stem", "res2" (stride 4), "res3" (8), "res4" (16), "res5" (32).
+            of "stem", "res2" (stride 4), "res3" (8), "res4" (16), "res5" (32).
         """
         x = self.downsample_layers[0](F.pad(image, (1, 2, 1, 2)))
         features = {"stem": x}
@@ -98,7 +107,7 @@ class ConvNeXt(nn.Module):
                 x = self.downsample_layers[index](F.pad(x, (0, 1, 0, 1)))
             x = stage(x)
             features[f"res{index + 2}"] = x
-        return features
+        return self._chosen(features)
 
 
 def _init_weights(module: nn.Module) -> None:

@@ -38,7 +38,7 @@ class KMaXHead(nn.Module):
         self.predictor = transformer_decoder
         self.low_level_activation = low_level_activation
 
-    def predict(self, features: dict[str, Tensor]) -> HeadOutput:
+    def forward(self, features: dict[str, Tensor]) -> HeadOutput:
         """Runs both decoders on the backbone's features, {name: (B, C, H, W)}."""
         inputs = [features[name] for name in self.feature_names]
         decoded = self.pixel_decoder(inputs)

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STRIDES = {"stem": 2, "res2": 4, "res3": 8, "res4": 16, "res5": 32}
-"""Stride of each feature, in pixels."""
+from kmax_deeplab.modeling.backbone import STRIDES, Backbone
+
 COARSEST = 32
 DYNAMIC = "dynamic_img_size"
 """Option of timm's window transformers to take images of any size."""
@@ -22,7 +22,7 @@ DYNAMIC = "dynamic_img_size"
 State = dict[str, Tensor]
 
 
-class TimmFeatures(nn.Module):
+class TimmFeatures(Backbone):
     """Features of a timm model, without the layers that none of them needs.
 
     Args:

@@ -10,7 +10,7 @@ import colorsys
 
 import numpy as np
 
-from kmax_deeplab.postprocessing import Geometry
+from kmax_deeplab.postprocessing.resize import Geometry
 
 GOLDEN_TURN = 0.618033988749895
 """Hue step in turns between neighbouring queries: no two of a few dozen come close."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.postprocessing import Geometry
+from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.structures import Prediction
 from kmax_deeplab.visualize.cluster_maps import assignment_map, assignment_picture
 from kmax_deeplab.visualize.overlays import draw_panoptic, magnify

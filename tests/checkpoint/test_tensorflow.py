@@ -5,7 +5,12 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from kmax_deeplab.checkpoint.tensorflow import SUFFIX, from_tensorflow, identify, network_variables
+from kmax_deeplab.checkpoint.tensorflow.identify import (
+    SUFFIX,
+    from_tensorflow,
+    identify,
+    network_variables,
+)
 from kmax_deeplab.checkpoint.tensorflow.zoo import ZooModel, class_order, entries
 from tests.d2.config.test_keys import config
 from tests.golden import released

@@ -6,8 +6,8 @@ import types
 import numpy as np
 import pytest
 
-from kmax_deeplab.checkpoint.tensorflow import SUFFIX
 from kmax_deeplab.checkpoint.tensorflow.files import checkpoint_prefix, read_variables
+from kmax_deeplab.checkpoint.tensorflow.identify import SUFFIX
 
 VARIABLES = {
     "semantic_last_layer/bias" + SUFFIX: np.arange(3, dtype=np.float32),

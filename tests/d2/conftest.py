@@ -1,7 +1,6 @@
 """A tiny panoptic dataset on disk, and what the package logs."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -90,20 +89,3 @@ def dataset(tiny_dataset):
     name = dataset.entry["name"]
     DatasetCatalog.remove(name)
     MetadataCatalog.remove(name)
-
-
-@pytest.fixture
-def logged():
-    """Messages that the package logs; works whether or not its logger propagates."""
-
-    class Listener(logging.Handler):
-        def emit(self, record):
-            messages.append(record.getMessage())
-
-    messages, listener, logger = [], Listener(), logging.getLogger("kmax_deeplab")
-    level = logger.level
-    logger.addHandler(listener)
-    logger.setLevel(logging.INFO)
-    yield messages
-    logger.setLevel(level)
-    logger.removeHandler(listener)

@@ -11,8 +11,8 @@ from cityscapesscripts.preparation.json2labelImg import createLabelImage
 from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES, COCO_CATEGORIES
 from pycocotools import mask as masks
 
-from kmax_deeplab.data.format.ade20k import ade20k_categories
 from kmax_deeplab.data.format.pngs import encode_ids
+from kmax_deeplab.data.format.published import published_categories
 from tests.datasets.scenes import (
     Region,
     as_json,
@@ -159,7 +159,7 @@ def _city_polygons(rng: np.random.Generator, height: int, width: int) -> dict:
 
 def build_ade20k(root: Path) -> None:
     """Writes ADE20K's downloads: things lie over labels of stuff, and some have no instance."""
-    name, categories = "ADEChallengeData2016", ade20k_categories()
+    name, categories = "ADEChallengeData2016", published_categories("ade20k")
     things = [
         i for i, is_thing in zip(categories.ids, categories.is_thing, strict=True) if is_thing
     ]

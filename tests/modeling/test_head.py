@@ -31,7 +31,7 @@ def semantic_inputs(activation: str) -> tuple[list[Tensor], list[Tensor]]:
     head = KMaXHead(
         list(features), Decoder(), decoder, low_level_activation=get_activation(activation)
     )
-    head.train().predict(features)
+    head.train()(features)
     return list(features.values()), decoder.seen
 
 

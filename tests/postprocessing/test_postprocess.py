@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kmax_deeplab.postprocessing import Geometry, postprocess, resize
+from kmax_deeplab.postprocessing import resize
+from kmax_deeplab.postprocessing.image import postprocess
+from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.structures import MergeThresholds
 
 THRESHOLDS = MergeThresholds(thing=0.3, stuff=0.2, pixel=0.4, overlap=0.3)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kmax_deeplab.postprocessing import Geometry
+from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.visualize.cluster_maps import assignment_map, assignment_picture, query_palette
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kmax_deeplab.postprocessing import Geometry
+from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.structures import Prediction
 from kmax_deeplab.visualize.examples import Segmentation, layer_panels, make_example
 from kmax_deeplab.visualize.loss_curves import Curve

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmax_deeplab.checkpoint.tensorflow import network_variables
+from kmax_deeplab.checkpoint.tensorflow.identify import network_variables
 
 INSTALL = "pip install -r requirements-tf.txt"
 """What makes TensorFlow importable beside this project's other libraries."""

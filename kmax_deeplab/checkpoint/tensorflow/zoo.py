@@ -11,7 +11,7 @@ from kmax_deeplab.checkpoint.tensorflow.decoders import (
     transformer_decoder,
 )
 from kmax_deeplab.checkpoint.tensorflow.encoders import encoder, feature_channels
-from kmax_deeplab.data.format.ade20k import ade20k_categories
+from kmax_deeplab.data.format.published import published_categories
 
 DATASETS = ("coco", "cityscapes", "ade20k")
 HEAD = "sem_seg_head"
@@ -61,11 +61,6 @@ def class_order(dataset: str) -> list[int]:
 
     Theirs has things first, then stuff, each in the order of ours.
     """
-    if dataset == "coco":  # ours has things first, too
-        is_thing = [True] * 80 + [False] * 53
-    elif dataset == "cityscapes":  # train ids: 11 kinds of stuff, then things
-        is_thing = [False] * 11 + [True] * 8
-    else:
-        is_thing = list(ade20k_categories().is_thing)
+    is_thing = published_categories(dataset).is_thing
     theirs = sorted(range(len(is_thing)), key=lambda index: not is_thing[index])
     return [theirs.index(index) for index in range(len(is_thing))] + [len(is_thing)]

@@ -54,7 +54,7 @@ def read_config_file(path: str | Path, seen: tuple[Path, ...] = ()) -> dict:
     if path.resolve() in seen:
         circle = " → ".join(map(str, (*seen, path)))
         raise ValueError(f"{path} is a base of itself: {circle}")
-    config = _read_yaml(path)
+    config = read_config_text(path.read_bytes(), str(path))
     bases = config.pop(BASE, [])
     resolve_paths(config, path.parent)
     below: dict = {}
@@ -66,14 +66,24 @@ def read_config_file(path: str | Path, seen: tuple[Path, ...] = ()) -> dict:
     return _lay_over(below, config)
 
 
-def _read_yaml(path: Path) -> dict:
+def read_config_text(text: str | bytes, origin: str) -> dict:
+    """Reads a config without bases from a text.
+
+    Args:
+        text: plain YAML; bytes are UTF-8.
+        origin: where it stands, for messages.
+
+    Raises:
+        ValueError: it is no plain YAML.
+    """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _PlainLoader)
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        content = yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no plain YAML ({error})") from error
+        raise ValueError(f"{origin}: no plain YAML ({error})") from error
     content = {} if content is None else content
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, not KEY: VALUE pairs")
+        raise ValueError(f"{origin}: holds a {type(content).__name__}, not KEY: VALUE pairs")
     return content
 
 

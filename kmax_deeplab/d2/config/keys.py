@@ -10,6 +10,7 @@ LEGACY_KEYS = (
     "INPUT.SIZE_DIVISIBILITY",  # images are padded to INPUT.IMAGE_SIZE
     "MODEL.CONVNEXT.OUT_INDICES",  # OUT_FEATURES says it
     "MODEL.KMAX_DEEPLAB.SIZE_DIVISIBILITY",  # images are padded to INPUT.IMAGE_SIZE
+    "MODEL.KMAX_DEEPLAB.TRANS_DEC.IN_CHANNELS",  # PIXEL_DEC.DEC_CHANNELS say it
     # logits are always brought to the output size before they are merged
     "MODEL.KMAX_DEEPLAB.TEST.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE",
 )
@@ -107,7 +108,6 @@ def _add_network(cfg: CfgNode) -> None:
     node.TRANS_DEC.NAME = "kMaXTransformerDecoder"
     # k-means layers on the features at strides 32, 16, 8.
     node.TRANS_DEC.DEC_LAYERS = [2, 2, 2]
-    # Channels of the features at strides 32, 16, 8 and of the finest one: 4 x DEC_CHANNELS.
     node.TRANS_DEC.IN_CHANNELS = [2048, 1024, 512, 256]
     node.TRANS_DEC.NUM_OBJECT_QUERIES = 128
     node.TRANS_DEC.DROP_PATH_PROB = 0.2

@@ -24,7 +24,7 @@ INCIDENTAL = frozenset({"OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE", "DATALOAD
 """Keys whose value does not change what a run computes."""
 
 
-def load_config(config_file: str, options: Sequence[str] = ()) -> CfgNode:
+def load_config(config_file: str | Path, options: Sequence[str] = ()) -> CfgNode:
     """Merges Detectron2's defaults and ours with a YAML file, then with `KEY VALUE` pairs.
 
     Relative paths of weights and datasets become absolute: from the file that writes them, or from
@@ -39,14 +39,27 @@ def load_config(config_file: str, options: Sequence[str] = ()) -> CfgNode:
         ValueError: a file is no plain YAML, or a key or a value cannot be; the message names file,
             key and value.
     """
+    return merge_config(read_config_file(config_file), str(config_file), options)
+
+
+def merge_config(content: Mapping, origin: str, options: Sequence[str] = ()) -> CfgNode:
+    """Merges Detectron2's defaults and ours with the content of a file, then with pairs.
+
+    Args:
+        content: nested mappings of plain values.
+        origin: where it stands, for messages.
+        options: as for `load_config`.
+
+    Raises:
+        ValueError: a key or a value cannot be.
+    """
     cfg = get_cfg()
     add_deeplab_config(cfg)
     add_kmax_deeplab_config(cfg)
-    content = read_config_file(config_file)
     if (version := content.get("VERSION", cfg.VERSION)) != cfg.VERSION:
-        raise ValueError(f"{config_file}: VERSION {version} is unknown; use {cfg.VERSION}")
-    with _named(config_file, cfg):
-        cfg.merge_from_other_cfg(CfgNode(content))
+        raise ValueError(f"{origin}: VERSION {version} is unknown; use {cfg.VERSION}")
+    with _named(origin, cfg):
+        cfg.merge_from_other_cfg(CfgNode(dict(content)))
     _merge_words(cfg, list(options))
     resolve_paths(cfg, Path.cwd())
     return cfg

@@ -26,15 +26,11 @@ class ColorJitter(ColorAugSSDTransform):
     filled by the step itself, is all that has to be computed.
     """
 
-    def __init__(self, image_format: str) -> None:
-        """Stores the order of the channels, "RGB" or "BGR"."""
+    def __init__(self) -> None:
         super().__init__("BGR")
-        self.image_format = image_format
 
     def apply_image(self, img: np.ndarray, interp: str | None = None) -> np.ndarray:
-        """Jitters an image (H, W, 3) uint8, by Python's global random state."""
-        if self.image_format == "BGR":
-            return super().apply_image(img)
+        """Jitters an RGB image (H, W, 3) uint8, by Python's global random state."""
         jittered = super().apply_image(cv2.cvtColor(img, cv2.COLOR_RGB2BGR))
         return cv2.cvtColor(jittered, cv2.COLOR_BGR2RGB)
 
@@ -78,7 +74,7 @@ class Augmentations:
 
 
 def build_augmentations(
-    image_size: tuple[int, int], scale_range: tuple[float, float], flip: str, image_format: str
+    image_size: tuple[int, int], scale_range: tuple[float, float], flip: str
 ) -> Augmentations:
     """Builds Detectron2's augmentations.
 
@@ -86,7 +82,6 @@ def build_augmentations(
         image_size: (H, W) of the samples in pixels.
         scale_range: least and greatest scale relative to fitting inside `image_size`.
         flip: "horizontal", "vertical" or "none".
-        image_format: "RGB" or "BGR".
     """
     return Augmentations(
         T.ResizeScale(*scale_range, *image_size),
@@ -96,7 +91,7 @@ def build_augmentations(
             horizontal=flip != "vertical",
             vertical=flip == "vertical",
         ),
-        ColorJitter(image_format),
+        ColorJitter(),
     )
 
 

@@ -13,11 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES, COCO_CATEGORIES
 
 from kmax_deeplab.d2.data.catalog import PanopticMetadata, load_panoptic
-from kmax_deeplab.data.format.ade20k import ade20k_categories
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.published import published_categories
 
 ADE20K_SPLITS = {"train": "training", "val": "validation"}
 
@@ -41,7 +40,7 @@ def _register_coco(coco: Path, split: str) -> None:
         "json": coco / "annotations" / f"panoptic_{split}2017.json",
         "pngs": coco / f"panoptic_{split}2017",
     }
-    categories = Categories.from_json(COCO_CATEGORIES)
+    categories = published_categories("coco")
     instances = {"json_file": str(coco / "annotations" / f"instances_{split}2017.json")}
     semantics = {"sem_seg_root": str(coco / f"panoptic_semseg_{split}2017")}
     name = f"coco_2017_{split}_panoptic"
@@ -60,7 +59,7 @@ def _register_cityscapes(cityscapes: Path, split: str) -> None:
     _register(
         name,
         places,
-        Categories.from_json(CITYSCAPES_CATEGORIES),
+        published_categories("cityscapes"),
         load=load_cityscapes,
         evaluator_type="cityscapes_panoptic_seg",
         gt_dir=str(truth / split),
@@ -72,7 +71,7 @@ def _register_ade20k(ade: Path, split: str) -> None:
     _register(
         name,
         {"images": ade / "images" / folder, "json": ade / f"{name}.json", "pngs": ade / name},
-        ade20k_categories(),
+        published_categories("ade20k"),
         json_file=str(ade / f"ade20k_instance_{split}.json"),
         sem_seg_root=str(ade / "annotations_detectron2" / folder),
     )

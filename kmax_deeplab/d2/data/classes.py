@@ -8,10 +8,8 @@ datasets' check, and a sentence about each decision.
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 
 from kmax_deeplab.d2.data.catalog import (
-    PanopticMetadata,
     align_dataset,
     categories_of,
     register_from_config,
@@ -19,8 +17,6 @@ from kmax_deeplab.d2.data.catalog import (
 from kmax_deeplab.d2.data.examine import examine
 from kmax_deeplab.data.format.categories import NOT_LISTED, Categories, align
 
-GIVEN = "given_categories"
-"""Name of the dataset without files that stands for categories from elsewhere."""
 DERIVED = 0
 """Value of MODEL.SEM_SEG_HEAD.NUM_CLASSES that stands for "as many as the datasets have"."""
 GIVE_CLASSES = (
@@ -81,27 +77,24 @@ def prepare_prediction(
     """
     if given and classes:
         given = align(given, classes, whole=True)
-    if given or classes:
-        metadata = PanopticMetadata(name=GIVEN)
-        metadata.describe(given or classes)
-        MetadataCatalog.pop(GIVEN, None)
-        MetadataCatalog[GIVEN] = metadata
-        cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), (GIVEN,)
-    else:
-        register_from_config(cfg)
-        choose_datasets(cfg)
+    categories = given or classes or _classes_of_datasets(cfg)
+    derive_num_classes(cfg, (), categories)
+    _require_count(cfg, "the model", categories)
+    return categories
+
+
+def _classes_of_datasets(cfg: CfgNode) -> Categories:
+    register_from_config(cfg)
+    choose_datasets(cfg)
     names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
-    found = ((name, categories_of(name)) for name in names)
     try:
-        name, categories = next((pair for pair in found if pair[1]), (None, None))
+        _, categories = first_classes(names, None)
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"{error}\n{GIVE_CLASSES}") from error
     if categories is None:
         raise ValueError(
             f"none of the datasets {list(names)} of the config lists categories. {GIVE_CLASSES}"
         )
-    derive_num_classes(cfg, [name])
-    agree_on_classes(cfg, [name])
     return categories
 
 
@@ -203,16 +196,20 @@ def agree_on_classes(
     origin, reference = first_classes(names, classes)
     if reference is None:
         return []
-    if len(reference) != (configured := cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES):
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {configured}, but {origin} has {len(reference)} "
-            f"categories: set it to {len(reference)}, or to {DERIVED} for as many as there are"
-        )
+    _require_count(cfg, origin, reference)
     return [
         sentence
         for name in names
         for sentence in _align(name, reference, whole=bool(classes) and name in training)
     ]
+
+
+def _require_count(cfg: CfgNode, origin: str, categories: Categories) -> None:
+    if len(categories) != (configured := cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES):
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {configured}, but {origin} has {len(categories)} "
+            f"categories: set it to {len(categories)}, or to {DERIVED} for as many as there are"
+        )
 
 
 def _align(name: str, reference: Categories, *, whole: bool) -> list[str]:

@@ -14,19 +14,19 @@ import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import detection_utils
-from detectron2.data import transforms as T
 
 from kmax_deeplab.d2.data.augmentations import Augmentations, build_augmentations
-from kmax_deeplab.d2.data.labelled_files import (
+from kmax_deeplab.data.samples.copy_paste import copy_paste
+from kmax_deeplab.data.samples.reading import (
     UnreadableImageError,
     open_image,
     read_image,
     read_labels,
+    require_described,
 )
-from kmax_deeplab.data.samples.copy_paste import copy_paste
 from kmax_deeplab.data.samples.targets import has_enough_labels, make_targets
 from kmax_deeplab.data.samples.view import LabelledView, look
+from kmax_deeplab.predict.inputs import as_input
 from kmax_deeplab.structures import Targets
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ class TrainMapper:
         image_size: (H, W) of the samples in pixels.
         scale_range: least and greatest scale relative to fitting inside `image_size`.
         flip: "horizontal", "vertical" or "none".
-        image_format: "RGB" or "BGR".
 
     Raises:
         ValueError: no record has a labelled segment.
@@ -58,16 +57,14 @@ class TrainMapper:
         image_size: tuple[int, int],
         scale_range: tuple[float, float],
         flip: str = "horizontal",
-        image_format: str = "RGB",
     ):
         report_unlabelled(records, name)
         self.records = records
         self.name = name
         self.image_size = image_size
-        self.image_format = image_format
         donor_range = tuple(scale / 2 for scale in scale_range)
-        self.main = build_augmentations(image_size, scale_range, flip, image_format)
-        self.donor = build_augmentations(image_size, donor_range, flip, image_format)
+        self.main = build_augmentations(image_size, scale_range, flip)
+        self.donor = build_augmentations(image_size, donor_range, flip)
         self.unreadable_files = set()
         self.without_pixels = set()
 
@@ -116,8 +113,6 @@ class TrainMapper:
         with open_image(record["file_name"]) as image:
             view = augmentations.draw_view(image.size[::-1])
             window = view.cut(image)
-        if self.image_format == "BGR":
-            window = np.ascontiguousarray(window[..., ::-1])
         segment_map, segments, missing = read_labels(record, view.source)
         if missing:
             self.report_missing(record["pan_seg_file_name"], missing)
@@ -163,13 +158,11 @@ class EvaluationMapper:
     """Reads images as training does, and resizes them as Detectron2's mapper does to test.
 
     Args:
-        cfg: its INPUT.MIN_SIZE_TEST, MAX_SIZE_TEST and FORMAT are used.
+        cfg: its INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST are used.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        augmentations = detection_utils.build_augmentation(cfg, is_train=False)
-        self._resize = T.AugmentationList(augmentations)
-        self._format = cfg.INPUT.FORMAT
+        self._sides = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
 
     def __call__(self, record: Mapping) -> dict:
         """Reads and resizes an image.
@@ -186,26 +179,20 @@ class EvaluationMapper:
                 score would be of other data.
             ValueError: the record has another size.
         """
-        image = read_image(record["file_name"], self._format)
-        described = dict(record)
-        detection_utils.check_image_size(described, image)
-        seen = T.AugInput(image)
-        self._resize(seen)
-        planes = np.ascontiguousarray(seen.image.transpose(2, 0, 1))
-        return {**described, "image": torch.from_numpy(planes)}
+        image = read_image(record["file_name"])
+        require_described(record, image.shape[:2])
+        height, width = image.shape[:2]
+        return {**record, "height": height, "width": width, "image": as_input(image, *self._sides)}
 
 
-def build_train_mapper(
-    cfg: CfgNode, records: Sequence[Mapping], kind: type[TrainMapper] = TrainMapper
-) -> TrainMapper:
+def build_train_mapper(cfg: CfgNode, records: Sequence[Mapping]) -> TrainMapper:
     """Builds the mapper that INPUT.* describes for the records of all datasets to train on."""
-    return kind(
+    return TrainMapper(
         records,
         " + ".join(cfg.DATASETS.TRAIN),
         image_size=tuple(cfg.INPUT.IMAGE_SIZE),
         scale_range=(cfg.INPUT.MIN_SCALE, cfg.INPUT.MAX_SCALE),
         flip=cfg.INPUT.RANDOM_FLIP,
-        image_format=cfg.INPUT.FORMAT,
     )
 
 

@@ -10,33 +10,29 @@ from functools import partial
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 from torch import nn
 
 from kmax_deeplab.benchmark import synthetic
 from kmax_deeplab.benchmark.backward import SplitCriterion
 from kmax_deeplab.benchmark.stages import TOTAL, Row, Stages
+from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.solver import build_optimizer
+from kmax_deeplab.d2.modeling.settings import class_count
+from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.losses import criterion
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
-from kmax_deeplab.postprocessing import Geometry
+from kmax_deeplab.postprocessing.resize import Geometry
 
-DATASET = "synthetic_benchmark"
 SEED = 0
 OUTPUTS = ("panoptic", "semantic", "instance")
 
 
 def build_benchmark_model(cfg: CfgNode) -> nn.Module:
-    """Builds the model of a config for a dataset that needs no files."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = (DATASET,)
-    things = range((cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES + 1) // 2)
-    MetadataCatalog.pop(DATASET, None)
-    MetadataCatalog.get(DATASET).set(thing_dataset_id_to_contiguous_id={i: i for i in things})
+    """Builds the model of a config for classes that need no dataset, half of them things."""
     torch.manual_seed(SEED)
-    return build_model(cfg)
+    count = class_count(cfg)
+    listed = [{"id": i, "name": str(i), "isthing": i < (count + 1) // 2} for i in range(count)]
+    return build(cfg, Categories.from_json(listed))
 
 
 def measure_training(cfg: CfgNode, batch: int, runs: int) -> list[Row]:

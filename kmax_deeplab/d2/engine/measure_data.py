@@ -1,14 +1,13 @@
 """Benchmark of the training data: a config enters, stages with their time leave.
 
 Samples are made in this process, on one core, from the files of the config's training sets; where
-those are not on this machine, from synthetic images of COCO's size. The straightforward mapper
-makes the same samples in the same run.
+those are not on this machine, from synthetic images of COCO's size.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,24 +17,22 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_datas
 
 from kmax_deeplab.benchmark.stages import Row, Stages
 from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
-from kmax_deeplab.d2.data import labelled_files, mapper
+from kmax_deeplab.d2.data import mapper
 from kmax_deeplab.d2.data.augmentations import ColorJitter
 from kmax_deeplab.d2.data.catalog import register_from_config, register_panoptic
-from kmax_deeplab.d2.data.straightforward import StraightforwardMapper
 from kmax_deeplab.d2.data.stream import TrainingStream
-from kmax_deeplab.data.samples import view
+from kmax_deeplab.data.samples import reading, view
 
 SYNTHETIC_SIZE = (480, 640)
 """(H, W) of synthetic images in pixels, the most common in COCO."""
 SYNTHETIC_COUNT = 16
 SEED = 0
-STRAIGHTFORWARD = "straightforward way"
 STAGES = (
     ("read image", view, "decode"),
     ("resize, crop, flip", view.View, "scale"),
     ("colour jitter", ColorJitter, "apply_image"),
     ("read labels", mapper, "read_labels"),
-    ("read PNG", labelled_files, "read_ids"),
+    ("read PNG", reading, "read_ids"),
     ("find visible segments", mapper, "look"),
     ("copy-paste", mapper, "copy_paste"),
     ("targets", mapper, "make_targets"),
@@ -49,21 +46,15 @@ class DataResult:
 
     Attributes:
         source: whose images were read.
-        rows: stages, the straightforward way as a whole, and the total.
+        rows: stages and the total.
     """
 
     source: str
     rows: list[Row]
 
-    @property
-    def gain(self) -> float:
-        """How many times as long the straightforward way takes."""
-        seconds = {row.stage: row.median for row in self.rows if row.depth == 0}
-        return seconds[STRAIGHTFORWARD] / self.rows[-1].median
-
 
 def measure_data(cfg: CfgNode, images: int, runs: int) -> DataResult:
-    """Measures the making of training samples by the mapper and by the straightforward one.
+    """Measures the making of training samples.
 
     Args:
         cfg: its `DATASETS` and `INPUT` keys are used.
@@ -74,17 +65,11 @@ def measure_data(cfg: CfgNode, images: int, runs: int) -> DataResult:
         stages = Stages(torch.device("cpu"))
         for name, owner, attribute in STAGES:
             stages.watch_call(name, owner, attribute)
-        rows = stages.measure(_samples(cfg, records, images), runs)
-        plain = Stages(torch.device("cpu")).measure(
-            _samples(cfg, records, images, StraightforwardMapper), runs
-        )
-    return DataResult(source, [*rows[:-1], replace(plain[-1], stage=STRAIGHTFORWARD), rows[-1]])
+        return DataResult(source, stages.measure(_samples(cfg, records, images), runs))
 
 
-def _samples(
-    cfg: CfgNode, records: Sequence[dict], images: int, kind: type = mapper.TrainMapper
-) -> Callable[[], object]:
-    stream = TrainingStream(records, mapper.build_train_mapper(cfg, records, kind), SEED)
+def _samples(cfg: CfgNode, records: Sequence[dict], images: int) -> Callable[[], object]:
+    stream = TrainingStream(records, mapper.build_train_mapper(cfg, records), SEED)
 
     def step() -> None:
         for position in range(images):

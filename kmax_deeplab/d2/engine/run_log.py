@@ -14,15 +14,11 @@ from pathlib import Path
 import detectron2
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import HookBase
 from detectron2.utils import comm
-from detectron2.utils.events import CommonMetricPrinter
 from detectron2.utils.logger import setup_logger
 
 LOGGERS = {"fvcore": "fvcore", "detectron2": "d2", "kmax_deeplab": "kmax"}
 """Who logs, and what that is called on the terminal."""
-EARLY = (1, 2, 5, 10)
-"""Iterations of this process after which a line is printed before the usual period begins."""
 logger = logging.getLogger(__name__)
 
 
@@ -60,23 +56,3 @@ def log_start(cfg: CfgNode, command: object) -> None:
         *(comm.get_world_size(), torch.get_num_threads()),
     )
     logger.info("Command line: %s", command)
-
-
-class EarlyLines(HookBase):
-    """Prints the usual line of losses and pace after the first iterations of a process, too.
-
-    Args:
-        max_iter: last iteration, for the time left.
-        period: of the usual lines, in iterations.
-    """
-
-    def __init__(self, max_iter: int, period: int = 20) -> None:
-        self._printer = CommonMetricPrinter(max_iter)
-        self._period = period
-
-    def after_step(self) -> None:
-        """Prints where `EARLY` says so and no usual line comes anyway."""
-        done = self.trainer.iter + 1
-        is_usual = done % self._period == 0 or done == self.trainer.max_iter
-        if done - self.trainer.start_iter in EARLY and not is_usual:
-            self._printer.write()

@@ -13,8 +13,8 @@ from detectron2.data import DatasetCatalog
 from torch import nn
 
 from kmax_deeplab.d2.data.catalog import categories_of
-from kmax_deeplab.d2.data.labelled_files import read_labelled
 from kmax_deeplab.d2.engine.trainer import Trainer
+from kmax_deeplab.data.samples.reading import read_labelled
 from kmax_deeplab.visualize.examples import Example, Segmentation, layer_panels, make_example
 from kmax_deeplab.visualize.loss_curves import read_losses
 from kmax_deeplab.visualize.report import Report
@@ -89,8 +89,9 @@ def collect_examples(cfg: CfgNode, model: nn.Module, dataset: str, count: int) -
             "ground truth": read_truth(record),
             "prediction": Segmentation(ids.cpu().numpy(), segments_info),
         }
-        image = read_labelled(record, "RGB").image
-        layers = layer_panels(image, model.predict_layers(inputs), *model.geometries(inputs))
+        image = read_labelled(record).image
+        predictions, geometries = model.layers_of(inputs)
+        layers = layer_panels(image, predictions, *geometries)
         name = f"image {record['image_id']}"
         examples.append(make_example(name, image, segmentations, categories, layers))
     return examples
@@ -98,7 +99,7 @@ def collect_examples(cfg: CfgNode, model: nn.Module, dataset: str, count: int) -
 
 def read_truth(record: dict) -> Segmentation:
     """Reads the labels of a record; crowds are void."""
-    labelled = read_labelled(record, "RGB")
+    labelled = read_labelled(record)
     segments_info = [
         {"id": index, "category_id": segment.category, "isthing": segment.is_thing}
         for index, segment in enumerate(labelled.segments)

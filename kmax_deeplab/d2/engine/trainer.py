@@ -1,17 +1,12 @@
-"""A run: settings from the command line, then Detectron2's loop around our model, data and metrics.
+"""Detectron2's loop around our model, data and metrics.
 
-In: the parsed command line (`setup`), the config it names. Out: Detectron2's output directory
-(`config.yaml`, `log.txt`, `metrics.json`, `model_*.pth`, `inference/`) and the evaluation results.
-Section "Recipe" of the paper's appendix for optimiser and schedule, which live in `solver`.
+In: the config of an opened run. Out: Detectron2's output directory (`log.txt`, `metrics.json`,
+`model_*.pth`, `inference/`) and the evaluation results. Section "Recipe" of the paper's appendix
+for optimiser and schedule, which live in `solver`.
 """
 
-import argparse
 import logging
-import os
-import sys
 import weakref
-from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +16,7 @@ from detectron2.data import DatasetFromList, build_detection_test_loader
 from detectron2.data.build import get_detection_dataset_dicts
 from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.modeling import build_model
 from detectron2.utils import comm
-from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -31,19 +24,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-from kmax_deeplab.d2.config.check import (
-    tell_surprises,
-    validate,
-    validate_evaluation,
-    validate_training,
-)
+from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config.files import read_config_file
-from kmax_deeplab.d2.config.run import adapt_to_machine, describe_changes, load_config
-from kmax_deeplab.d2.data.classes import prepare_datasets
+from kmax_deeplab.d2.config.run import describe_changes
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader, derive_seed
-from kmax_deeplab.d2.engine.checkpointer import KMaXCheckpointer, classes_of_weights
-from kmax_deeplab.d2.engine.run_log import EarlyLines, log_start, log_to_folder
+from kmax_deeplab.d2.engine.hooks import EarlyCheckpoint, EarlyLines
+from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.solver import build_lr_scheduler, build_optimizer, configured_rates
 from kmax_deeplab.d2.evaluation.build import (
     build_evaluator,
@@ -51,105 +38,11 @@ from kmax_deeplab.d2.evaluation.build import (
     verify,
     warn_of_excess,
 )
+from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
-from kmax_deeplab.run_folder import (
-    find_start,
-    forget_metrics_from,
-    locked,
-    require_vacant,
-    set_aside,
-)
-from kmax_deeplab.whole_files import write_text
+from kmax_deeplab.run_folder import forget_metrics_from
 
 logger = logging.getLogger(__name__)
-
-
-def setup(args: argparse.Namespace) -> CfgNode:
-    """Builds, checks and logs the config of a run; registers and checks the datasets it names.
-
-    Nothing that lies in the folder of the run is changed.
-
-    Args:
-        args: what `detectron2.engine.default_argument_parser` returns, and `restart`.
-
-    Returns:
-        The frozen config.
-
-    Raises:
-        FileNotFoundError, ValueError: a config, key, value or dataset that cannot be, or a folder
-            that holds another run.
-    """
-    refuse_launchers()
-    cfg = load_config(args.config_file, args.opts)
-    changes = adapt_to_machine(cfg, comm.get_local_size() if comm.get_world_size() > 1 else 1)
-    validate(cfg)
-    folder = Path(cfg.OUTPUT_DIR)
-    if not (args.eval_only or args.resume or args.restart):
-        require_vacant(folder)
-    start = find_start(folder)[0] if args.resume else None
-    classes = classes_of_weights(cfg, start, train=not args.eval_only)
-    changes += prepare_datasets(cfg, train=not args.eval_only, classes=classes)
-    if args.eval_only:
-        validate_evaluation(cfg)
-    else:
-        validate_training(cfg, comm.get_world_size())
-    cfg.freeze()
-    if args.restart and comm.is_main_process():
-        aside = set_aside(folder)
-        changes += [f"--restart: the earlier run lies in {aside} now."] if aside else []
-    comm.synchronize()
-    log_to_folder(cfg.OUTPUT_DIR)
-    log_start(cfg, " ".join(sys.argv[1:]))
-    for sentence in (*changes, *tell_surprises(cfg, args.opts[::2])):
-        logger.warning(sentence)
-    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
-    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
-    if cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1:
-        torch.set_num_threads(max(torch.get_num_threads() // comm.get_local_size(), 1))
-    return cfg
-
-
-def refuse_launchers() -> None:
-    """Refuses to be started by torchrun, whose processes would not know of each other.
-
-    Raises:
-        ValueError: this process was started so.
-    """
-    if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys() and comm.get_world_size() == 1:
-        raise ValueError(
-            "this process was started by torchrun (or a launcher like it), which is not supported "
-            "yet: start train_net.py once a machine, with --num-gpus N"
-        )
-
-
-def train(
-    cfg: CfgNode, kind: "type[Trainer]", *, resume: bool, hooks: Sequence[HookBase] = ()
-) -> tuple["Trainer", dict[str, Any] | None]:
-    """Trains in the folder of a run, which no other training can use meanwhile.
-
-    Args:
-        cfg: from `setup`.
-        kind: of the trainer.
-        resume: whether to go on from a checkpoint of the folder, if there is one.
-        hooks: beside the usual ones.
-
-    Returns:
-        The trainer and the results of the last evaluation.
-
-    Raises:
-        ValueError: the folder is in use, or the weights do not fit.
-    """
-    folder = Path(cfg.OUTPUT_DIR)
-    with locked(folder) if comm.is_main_process() else nullcontext():
-        start, sentence = comm.all_gather(find_start(folder) if resume else (None, ""))[0]
-        if sentence:
-            logger.warning(sentence)
-        trainer = kind(cfg)
-        trainer.register_hooks(list(hooks))
-        trainer.begin(start)
-        if comm.is_main_process():
-            write_text(folder / "config.yaml", cfg.dump())
-        return trainer, trainer.train()
 
 
 def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
@@ -173,26 +66,6 @@ def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
     )
 
 
-class EarlyCheckpoint(HookBase):
-    """Saves once, after the first iterations of a run, so that a short one leaves something too.
-
-    Args:
-        checkpointer: saves `model_0000099.pth`.
-        period: of the usual checkpoints; where it is no longer than `AT`, nothing is added.
-    """
-
-    AT = 100
-
-    def __init__(self, checkpointer: KMaXCheckpointer, period: int) -> None:
-        self._checkpointer, self._is_needed = checkpointer, period > self.AT
-
-    def after_step(self) -> None:
-        """Saves after iteration `AT`, unless it is the last one, which is saved anyway."""
-        done = self.trainer.iter + 1
-        if self._is_needed and done == self.AT < self.trainer.max_iter:
-            self._checkpointer.save(f"model_{done - 1:07d}", iteration=done - 1)
-
-
 class Trainer(DefaultTrainer):
     """Detectron2's default trainer with our parts, on any device; on a CPU resumable bit for bit.
 
@@ -200,8 +73,13 @@ class Trainer(DefaultTrainer):
     no random state but the seed.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
-        """Builds model, optimiser, schedule and hooks; the data comes with the first iteration."""
+    def __init__(self, cfg: CfgNode, categories: Categories | None = None) -> None:
+        """Builds model, optimiser, schedule and hooks; the data comes with the first iteration.
+
+        Args:
+            cfg: of the run.
+            categories: of the model; None: as the datasets of the config list them.
+        """
         # DefaultTrainer's own constructor wraps the model for GPUs and reads the data at once.
         super(DefaultTrainer, self).__init__()
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
@@ -210,7 +88,7 @@ class Trainer(DefaultTrainer):
         self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         if cfg.MODEL.DEVICE == "cpu":
             keep_freed_memory()
-        model = self.build_model(cfg)
+        model = self.build_model(cfg, categories)
         optimizer = self.build_optimizer(cfg, model)
         step = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         # Without deep supervision the class heads of the k-means layers have no loss.
@@ -221,6 +99,7 @@ class Trainer(DefaultTrainer):
             model,
             cfg.OUTPUT_DIR,
             reinitialize=cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE,
+            config=cfg.dump(),
             trainer=weakref.proxy(self),
         )
         self.register_hooks(self.build_hooks())
@@ -307,9 +186,9 @@ class Trainer(DefaultTrainer):
         self.seed = state_dict["seed"]
 
     @classmethod
-    def build_model(cls, cfg: CfgNode) -> nn.Module:
+    def build_model(cls, cfg: CfgNode, categories: Categories | None = None) -> nn.Module:
         """Builds the model on its device and logs one line of sizes."""
-        model = build_model(cfg)
+        model = build(cfg, categories)
         parts = ", ".join(
             f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M"
             for name, part in model.named_children()

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from kmax_deeplab.data.check.findings import Finding
 from kmax_deeplab.data.check.image_check import ImageReport, check_image
 from kmax_deeplab.data.check.json_check import (
-    IMAGE_SUFFIXES,
     Pair,
     check_content,
     check_files,
@@ -21,6 +20,7 @@ from kmax_deeplab.data.check.json_check import (
 )
 from kmax_deeplab.data.check.query_count import count_queries
 from kmax_deeplab.data.format.contents import read_json
+from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 
 REMEDY = "create it or correct the dataset's paths"
 UNUSABLE = ("missing-place", "bad-json", "outside")

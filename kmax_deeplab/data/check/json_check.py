@@ -16,11 +16,8 @@ from kmax_deeplab.data.format.contents import (
     find_repeated,
     find_wrong_types,
 )
+from kmax_deeplab.data.format.images import find_files
 from kmax_deeplab.data.format.pngs import MAX_ID
-from kmax_deeplab.whole_files import is_partial
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""What counts as an image when a folder is searched, in lower case; a JSON may list any other."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +116,6 @@ def find_strays(kind: str, folder: str, suffixes: Iterable[str], listed: set[str
         for path in find_files([folder], suffixes)
         if path.resolve() not in resolved
     ]
-
-
-def find_files(folders: Iterable[str | Path], suffixes: Iterable[str]) -> Iterator[Path]:
-    """Yields the files below folders that have one of the suffixes (lower case), in order.
-
-    What an interrupted writer left behind is no file of anyone.
-    """
-    for folder in folders:
-        for path in sorted(Path(folder).rglob("*")):
-            if path.suffix.lower() in suffixes and path.is_file() and not is_partial(path):
-                yield path
 
 
 def _bad_categories(categories: Sequence[Mapping]) -> Iterator[str]:

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.check.json_check import IMAGE_SUFFIXES
 from kmax_deeplab.data.convert.label_values import match_by_name, read_labels
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.images import require_usable, upright_size
+from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, require_usable, upright_size
 from kmax_deeplab.data.format.writer import DrawnImage, DrawnSegment
 
 LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff"})

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.check.json_check import find_files
-from kmax_deeplab.data.format.images import UNREADABLE, require_pixels
+from kmax_deeplab.data.format.images import UNREADABLE, find_files, require_pixels
 from kmax_deeplab.data.format.pngs import decode_ids
 
 PLAIN_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")

@@ -5,7 +5,12 @@ ones are refused, not clipped or guessed at: which of their values are black and
 owner knows.
 """
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 from PIL import ExifTags, Image
+
+from kmax_deeplab.whole_files import is_partial
 
 MAX_PIXELS = 2**26
 """Most pixels of an image (8192 × 8192): results of that size need about 6 GiB of memory."""
@@ -13,8 +18,20 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes of PIL that turn into RGB as everyone expects; "1" is black and white."""
 SEVERAL = ("GIF", "PNG", "TIFF", "WEBP")
 """Formats whose further pictures are part of the content; those of others are previews."""
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""What counts as an image when a folder is searched, in lower case; a JSON may list any other."""
 UPRIGHT = 1
 """EXIF orientation of an image that is stored as it is meant to be seen."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image of an EXIF orientation upright."""
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations of images whose height and width are exchanged when they are turned upright."""
 
@@ -68,6 +85,12 @@ def read_orientation(image: Image.Image) -> int:
     return image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
 
 
+def turn_upright(image: Image.Image) -> Image.Image:
+    """Returns an image as it is meant to be seen; one that is upright stays undecoded."""
+    turn = TURNS.get(read_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Returns (height, width) in pixels as the image is meant to be seen."""
     size = image.size[::-1]
@@ -77,3 +100,14 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def _is_cut_off(image: Image.Image) -> bool:
     """Returns whether PIL would keep the upper 8 of 16 bits a channel, without a word."""
     return any(";16" in str(tile) for tile in image.tile)
+
+
+def find_files(folders: Iterable[str | Path], suffixes: Iterable[str]) -> Iterator[Path]:
+    """Yields the files below folders that have one of the suffixes (lower case), in order.
+
+    What an interrupted writer left behind is no file of anyone.
+    """
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix.lower() in suffixes and path.is_file() and not is_partial(path):
+                yield path

@@ -13,9 +13,8 @@ def noise(seed, size=(40, 50)):
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("image_format", ["RGB", "BGR"])
-def test_the_colour_jitter_gives_the_bytes_of_detectron2_and_draws_as_often(image_format):
-    ours, theirs = ColorJitter(image_format), ColorAugSSDTransform(image_format)
+def test_the_colour_jitter_gives_the_bytes_of_detectron2_and_draws_as_often():
+    ours, theirs = ColorJitter(), ColorAugSSDTransform("RGB")
     for seed in range(150):
         image = noise(seed)
         random.seed(seed)
@@ -29,7 +28,7 @@ def test_the_colour_jitter_gives_the_bytes_of_detectron2_and_draws_as_often(imag
 @pytest.mark.parametrize("flip", ["horizontal", "vertical"])
 def test_a_view_shows_what_detectron2_would(flip):
     image, target = noise(0, (60, 90)), (65, 97)
-    augmentations = build_augmentations(target, (0.3, 2.0), flip, "RGB")
+    augmentations = build_augmentations(target, (0.3, 2.0), flip)
     plain = T.AugmentationList(
         [
             T.ResizeScale(0.3, 2.0, *target),

@@ -96,7 +96,7 @@ def test_labels_stay_on_their_pixels():
     stripes = np.repeat(np.arange(300) // 100, 200).reshape(300, 200).astype(np.int32)
     image = Image.fromarray(np.repeat(80 * stripes[..., None].astype(np.uint8), 3, axis=2))
     segments = tuple(Segment(category, True) for category in range(3))
-    augmentations = build_augmentations((129, 129), (0.3, 2.0), "vertical", "RGB")
+    augmentations = build_augmentations((129, 129), (0.3, 2.0), "vertical")
     for seed in range(10):
         np.random.seed(seed)
         view = augmentations.draw_view((300, 200))

@@ -6,10 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from detectron2.modeling import build_backbone
-from detectron2.modeling.backbone.resnet import ResNet
+from detectron2.modeling.backbone.resnet import BasicStem, ResNet
 
 from kmax_deeplab.d2.config.run import load_config
-from kmax_deeplab.d2.modeling.heads import coarse_to_fine
+from kmax_deeplab.d2.modeling import settings
+from kmax_deeplab.modeling.layers import make_norm
 from kmax_deeplab.modeling.recomputation import set_recompute
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -18,20 +19,30 @@ STAGES = ("res2", "res3", "res4", "res5")
 ALL_FEATURES = ("MODEL.RESNETS.OUT_FEATURES", ["stem", "res2", "res3", "res4", "res5"])
 
 
+def detectron2s(depth: int) -> ResNet:
+    norm = make_norm("SyncBN", 0.01)
+    stages = ResNet.make_default_stages(depth, norm=norm)
+    return ResNet(BasicStem(3, 64, norm=norm), stages, out_features=list(STAGES))
+
+
 @pytest.mark.parametrize("recompute", [False, True])
-def test_the_resnet_computes_and_learns_what_detectron2s_does(recompute):
-    backbone = build_backbone(load_config(CONFIG)).train()
-    set_recompute(backbone, recompute)
+@pytest.mark.parametrize("depth", [18, 50])
+def test_the_resnet_computes_and_learns_what_detectron2s_does(recompute, depth):
+    widths = {"MODEL.RESNETS.DEPTH": depth, "MODEL.RESNETS.RES2_OUT_CHANNELS": 64}
+    words = [word for pair in widths.items() for word in pair] if depth == 18 else []
+    ours = build_backbone(load_config(CONFIG, words)).train()
+    set_recompute(ours, recompute)
+    theirs = detectron2s(depth).train()
+    theirs.load_state_dict(ours.state_dict())
     image, results = torch.randn(2, 3, 65, 65), []
-    for forward in (ResNet.forward, type(backbone).forward):
-        backbone.zero_grad()
-        features = forward(backbone, image)
+    for backbone in (theirs, ours):
+        features = backbone(image)
         sum(feature.sum() for feature in features.values()).backward()
-        results.append((features, {n: p.grad.clone() for n, p in backbone.named_parameters()}))
-    assert list(results[0][0]) == list(results[1][0])
+        gradients = {n: p.grad.clone() for n, p in backbone.named_parameters()}
+        results.append((features, gradients, dict(backbone.named_buffers())))
     torch.testing.assert_close(*results, rtol=0, atol=0)
-    assert backbone.stem.conv1.norm.num_batches_tracked == 2
-    assert backbone.res2[0].conv1.norm.num_batches_tracked == 2
+    shapes = [backbone.output_shape() for backbone in (theirs, ours)]
+    assert {n: (s.channels, s.stride) for n, s in shapes[0].items()} == shapes[1]
 
 
 def resnet(*options: object) -> torch.nn.Module:
@@ -87,7 +98,7 @@ def test_tensorflow_configs_order_features_by_true_stride(file):
         shapes = build_backbone(cfg).output_shape()
     used = cfg.MODEL.KMAX_DEEPLAB.PIXEL_DEC.IN_FEATURES
     order = ["res5", "res4", "res3", "res2", "stem"][: len(used)]
-    assert list(coarse_to_fine(cfg, shapes)) == order
+    assert settings.head(cfg, shapes).features == order
 
 
 def test_the_axial_resnet_drops_paths_as_published():

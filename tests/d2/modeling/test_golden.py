@@ -13,6 +13,7 @@ from torch import nn
 
 from kmax_deeplab import add_kmax_deeplab_config
 from kmax_deeplab.checkpoint import KMaXCheckpointer
+from kmax_deeplab.structures import HeadOutput, Prediction
 from tests.golden import released
 
 TOLERANCE = 1e-4  # relative, for every figure
@@ -50,15 +51,14 @@ def test_the_network_computes_the_released_outputs(case, tmp_path):
     model = released_model(case, tmp_path).eval()
     want = np.load(released.FOLDER / f"{case['name']}.npz")
     pixels = np.random.RandomState(7).randint(0, 256, (3, *case["size"])).astype(np.uint8)
-    batch = [{"image": torch.from_numpy(pixels)}]
     with torch.no_grad():
-        features = model.backbone(model.preprocess(batch))
-        out = model.sem_seg_head(features)
+        features = model.backbone(model.preprocess([torch.from_numpy(pixels)]))
+        final = model.sem_seg_head(features).predictions[-1]
     step = 8 if case["size"][0] > 200 else 4
     have = {f"feat_{name}_probe": f[0, :8, :3, :3] for name, f in features.items()}
-    have["pred_logits"] = out["pred_logits"]
-    have["pred_masks"] = out["pred_masks"][:, :, ::step, ::step]
-    have["pixel_feature"] = out["pixel_feature"][:, ::4, ::step, ::step]
+    have["pred_logits"] = final.class_logits
+    have["pred_masks"] = final.mask_logits[:, :, ::step, ::step]
+    have["pixel_feature"] = final.pixel_feature[:, ::4, ::step, ::step]
     errors = {name: relative_error(value, want[name]) for name, value in have.items()}
     assert max(errors.values()) <= TOLERANCE, errors
 
@@ -72,7 +72,9 @@ def test_postprocessing_gives_the_released_results(case, monkeypatch):
     queries = cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES
     grid = tuple((side - 1) // case["stride"] + 1 for side in case["size"])
     classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-    out = released.head_outputs(case["seed"], queries, classes, grid)
+    logits = released.head_outputs(case["seed"], queries, classes, grid)
+    masks = logits["pred_masks"]
+    out = HeadOutput([Prediction(logits["pred_logits"], masks, masks)])
     monkeypatch.setattr(model.backbone, "forward", lambda _: {})
     monkeypatch.setattr(model.sem_seg_head, "forward", lambda _: out)
     height, width = case["output"]

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 from detectron2.structures import Instances
 
-from kmax_deeplab.structures import Targets
+from kmax_deeplab.d2.engine.opening import build
+from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.structures import HeadOutput, Prediction, Targets
 from tests.d2.config.test_keys import config
 
 TINY = {
@@ -22,13 +22,17 @@ TINY = {
     "MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES": "6",
     "MODEL.KMAX_DEEPLAB.PIXEL_INSDIS_SAMPLE_K": "64",
     "MODEL.KMAX_DEEPLAB.AUX_SEMANTIC_SAMPLE_K": "64",
-    "DATASETS.TRAIN": '("tiny_things",)',
-    "DATASETS.TEST": '("tiny_things",)',
+    "DATASETS.TRAIN": "()",
+    "DATASETS.TEST": "()",
 }
 
 
+CLASSES = Categories.from_json(
+    [{"id": 5 + i, "name": f"class {i}", "isthing": i % 2 == 0} for i in range(4)]
+)
+
+
 def tiny_config(*options: str):
-    MetadataCatalog.get("tiny_things").thing_dataset_id_to_contiguous_id = {5: 0, 9: 2}
     settings = [part for pair in TINY.items() for part in pair]
     return config(*settings, *options, file="shapes/kmax_convnext_demo.yaml")
 
@@ -36,7 +40,7 @@ def tiny_config(*options: str):
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return build_model(tiny_config())
+    return build(tiny_config(), CLASSES)
 
 
 def sample(*, segments: int = 3) -> dict:
@@ -84,17 +88,17 @@ def test_the_released_input_convention_gives_the_same_losses(model):
 def test_pixels_that_are_not_real_become_zero(model):
     x = sample()
     x["is_real_pixels"] = torch.zeros(65, 65, dtype=torch.bool)
-    assert not model.preprocess([x]).any()
+    assert not model.preprocess([x["image"]], [x["is_real_pixels"]]).any()
 
 
 def test_images_are_padded_right_and_bottom_and_larger_ones_to_the_next_size_of_their_kind(model):
     small = {"image": torch.full((3, 50, 40), 255, dtype=torch.uint8)}
-    padded = model.preprocess([small])
+    padded = model.preprocess([small["image"]])
     assert padded.shape == (1, 3, 65, 65)
     assert (padded[..., :50, :40] == 1).all()
     assert padded.sum() == 3 * 50 * 40
     large = {"image": torch.zeros((3, 66, 40), dtype=torch.uint8)}
-    assert model.preprocess([small, large]).shape == (2, 3, 97, 65)
+    assert model.preprocess([small["image"], large["image"]]).shape == (2, 3, 97, 65)
 
 
 def test_results_have_the_size_that_was_asked_for(model):
@@ -115,10 +119,10 @@ def test_an_image_is_found_wherever_it_ends_in_the_canvas(canvas, size, ratio):
     canvas = [max(a, -(-b // 32) * 32 + a % 32) for a, b in zip(canvas, size, strict=True)]
     where = torch.full(canvas, 2)
     where[:height, : width // 2], where[:height, width // 2 : width] = 0, 1
-    model = build_model(tiny_config("INPUT.IMAGE_SIZE", str(list(canvas)))).eval()
+    model = build(tiny_config("INPUT.IMAGE_SIZE", str(list(canvas))), CLASSES).eval()
     masks = 20.0 * torch.nn.functional.one_hot(where, 6).permute(2, 0, 1)[None]
     logits = 20.0 * torch.eye(6, 5)[None]  # query n shows class n
-    model.sem_seg_head.forward = lambda features: {"pred_logits": logits, "pred_masks": masks}
+    model.sem_seg_head.forward = lambda features: HeadOutput([Prediction(logits, masks, masks)])
     output = (round(height * ratio), round(width * ratio))
     asked = {"image": torch.zeros(3, *size, dtype=torch.uint8)}
     ids, segments = model([{**asked, "height": output[0], "width": output[1]}])[0]["panoptic_seg"]
@@ -133,7 +137,7 @@ def test_an_image_is_found_wherever_it_ends_in_the_canvas(canvas, size, ratio):
 
 def test_the_layers_of_k_means_are_handed_out_for_pictures(model):
     with torch.no_grad():
-        predictions = model.eval().predict_layers([{"image": sample()["image"]}])
+        predictions = model.eval().predict_layers([sample()["image"]])
     assert [tuple(p.mask_logits.shape[1:]) for p in predictions] == [
         (6, 3, 3),
         (6, 5, 5),
@@ -142,16 +146,22 @@ def test_the_layers_of_k_means_are_handed_out_for_pictures(model):
     ]
 
 
-def test_a_dataset_with_more_classes_than_the_model_is_named():
-    options = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "2")
-    with pytest.raises(ValueError, match=r"NUM_CLASSES is 2, but dataset 'tiny_things' has more"):
-        build_model(tiny_config(*options))
+def test_a_dataset_with_another_number_of_classes_than_the_model_is_named():
+    options = ("DATASETS.TEST", '("coco_2017_val_panoptic",)')
+    counts = r"NUM_CLASSES is 4, but the datasets have \{'coco_2017_val_panoptic': 133\}"
+    with pytest.raises(ValueError, match=counts):
+        build(tiny_config(*options))
 
 
 def test_datasets_that_nobody_registered_are_named():
     options = ("DATASETS.TRAIN", "('nowhere',)", "DATASETS.TEST", "()")
     with pytest.raises(ValueError, match=r"\['nowhere'\].*DATASETS.PANOPTIC"):
-        build_model(tiny_config(*options))
+        build(tiny_config(*options))
+
+
+def test_without_a_dataset_as_many_classes_as_a_benchmark_has_are_its_classes():
+    model = build(tiny_config("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "19"))
+    assert model.categories.names[:2] == ("road", "sidewalk")
 
 
 @pytest.mark.parametrize(
@@ -166,15 +176,7 @@ def test_datasets_that_nobody_registered_are_named():
 def test_an_unknown_part_is_refused_by_name(key, value):
     unknown = value.strip("[]").split(",")[-1].strip("'")
     with pytest.raises((KeyError, ValueError), match=unknown):
-        build_model(tiny_config(key, value))
-
-
-def test_decoder_widths_that_contradict_each_other_are_refused():
-    options = ("MODEL.KMAX_DEEPLAB.TRANS_DEC.IN_CHANNELS", "[32,32,32,64]")
-    with pytest.raises(
-        ValueError, match=r"IN_CHANNELS \[32, 32, 32, 64\] must be \[32, 32, 32, 32\]"
-    ):
-        build_model(tiny_config(*options))
+        build(tiny_config(key, value), CLASSES)
 
 
 def test_an_answer_that_is_not_a_number_is_refused_by_the_name_of_the_image(model):

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from detectron2.modeling import build_model
 from torch import nn
 
+from kmax_deeplab.d2.engine.opening import build
 from tests.d2.config.test_keys import config
-from tests.d2.modeling.test_meta_arch import TINY, sample, tiny_config
+from tests.d2.modeling.test_meta_arch import CLASSES, TINY, sample
 
 MAXS = {
     "MODEL.AXIAL_RESNET.DEPTHS": "[1,1,2,1]",
@@ -21,11 +21,10 @@ MAXS = {
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    tiny_config()  # registers the classes of its dataset
     torch.manual_seed(0)
     settings = [part for pair in (TINY | MAXS).items() for part in pair]
-    model = build_model(
-        config(*settings, file="cityscapes/panoptic_segmentation/tf_kmax_maxs.yaml")
+    model = build(
+        config(*settings, file="cityscapes/panoptic_segmentation/tf_kmax_maxs.yaml"), CLASSES
     )
     for module in model.modules():
         if hasattr(module, "conv3_bn"):  # its scale starts at 0, which stops gradients
@@ -35,10 +34,10 @@ def model() -> nn.Module:
 
 def test_it_predicts_masks_at_stride_2(model):
     with torch.no_grad():
-        features = model.eval().backbone(model.preprocess([sample()]))
-        out = model.sem_seg_head(features)
+        features = model.eval().backbone(model.preprocess([sample()["image"]]))
+        final = model.sem_seg_head(features).predictions[-1]
         ids, _ = model([sample() | {"height": 40, "width": 50}])[0]["panoptic_seg"]
-    assert out["pred_masks"].shape == (1, 6, 33, 33)
+    assert final.mask_logits.shape == (1, 6, 33, 33)
     assert ids.shape == (40, 50)
 
 

@@ -1,22 +1,20 @@
-"""Checkpointer: weights of any known source in, a filled model out; atomic files out."""
+"""Checkpointer: weights of any known source in, a filled model out; atomic files out.
+
+It is fvcore's, which Detectron2's hooks work with.
+"""
 
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import CfgNode
-from detectron2.utils.file_io import PathManager
-from iopath.common.file_io import PathHandler
-from torch import nn
+from fvcore.common.checkpoint import Checkpointer
+from iopath.common.file_io import HTTPURLHandler, PathHandler, PathManager
+from torch import distributed, nn
 
-from kmax_deeplab.checkpoint.classes import KEY, read_classes
 from kmax_deeplab.checkpoint.files import read_checkpoint
+from kmax_deeplab.checkpoint.identity import identity_of
 from kmax_deeplab.checkpoint.loading import load_weights, require_finite
-from kmax_deeplab.checkpoint.parts import CLASSES
 from kmax_deeplab.checkpoint.timm_hub import find_timm_weights
-from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.whole_files import PARTIAL, write_text
 
 logger = logging.getLogger(__name__)
@@ -28,7 +26,7 @@ WHERE = (
 
 
 class TimmHandler(PathHandler):
-    """Lets Detectron2's path manager open timm://NAME."""
+    """Opens timm://NAME."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["timm://"]
@@ -37,32 +35,20 @@ class TimmHandler(PathHandler):
         return str(find_timm_weights(path.removeprefix("timm://")))
 
 
-PathManager.register_handler(TimmHandler())
+PATHS = PathManager()
+"""Knows the addresses of weights; the edge adds Detectron2's."""
+PATHS.register_handler(HTTPURLHandler())
+PATHS.register_handler(TimmHandler())
 
 
-def classes_of_weights(
-    cfg: CfgNode, start: Path | None = None, *, train: bool
-) -> Categories | None:
-    """Returns the classes of the weights that a run begins with, if they say so.
-
-    Args:
-        cfg: names the weights, and what of them begins anew.
-        start: checkpoint that a run goes on from, in their place.
-        train: whether parts may begin anew; then weights of other classes will do.
-    """
-    if start is None and train and CLASSES in cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE:
-        return None
-    path = str(start or cfg.MODEL.WEIGHTS)
-    return read_classes(path) if path and "://" not in path and os.path.isfile(path) else None
-
-
-class KMaXCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer that reads all our sources and never leaves a torn file.
+class KMaXCheckpointer(Checkpointer):
+    """Reads all our sources and never leaves a torn file; only the main process writes.
 
     Args:
         model: to fill or save.
         save_dir: folder of the checkpoints.
         reinitialize: parts that `load` leaves as they are (`MODEL.KMAX_DEEPLAB.REINITIALIZE`).
+        config: YAML of the run, to be kept beside the weights.
         **checkpointables: saved and restored besides the model.
     """
 
@@ -72,10 +58,14 @@ class KMaXCheckpointer(DetectionCheckpointer):
         save_dir: str = "",
         *,
         reinitialize: Sequence[str] = (),
+        config: str | None = None,
         **checkpointables: object,
     ):
-        super().__init__(model, save_dir, **checkpointables)
+        is_main = not distributed.is_initialized() or distributed.get_rank() == 0
+        super().__init__(model, save_dir, save_to_disk=is_main, **checkpointables)
+        self.path_manager = PATHS
         self._reinitialize = tuple(reinitialize)
+        self._config = config
         self._complete = False
         self._origin = ""
 
@@ -83,7 +73,7 @@ class KMaXCheckpointer(DetectionCheckpointer):
         """Loads a whole model, but for what is to be re-initialised, or a whole backbone.
 
         Args:
-            path: a file, or an address that Detectron2 or timm knows (https://, timm://NAME).
+            path: a file, or an address (https://, timm://NAME, detectron2://).
 
         Raises:
             FileNotFoundError: there is no such file; says where to get one.
@@ -92,10 +82,7 @@ class KMaXCheckpointer(DetectionCheckpointer):
         if path and "://" not in path and not os.path.isfile(path):
             raise FileNotFoundError(f"checkpoint {path!r} does not exist. {WHERE}")
         self._origin = path
-        try:
-            return super().load(path, *args, **kwargs)
-        finally:
-            self._parsed_url_during_load = None  # Detectron2 forgets it when loading fails
+        return super().load(path, *args, **kwargs)
 
     def load_complete(self, path: str, *args: object, **kwargs: object) -> dict:
         """Loads a checkpoint that must fill the whole model and hold nothing else.
@@ -117,8 +104,8 @@ class KMaXCheckpointer(DetectionCheckpointer):
             return self.load_complete(self.get_checkpoint_file())
         return self.load(path, checkpointables=[])
 
-    def _load_file(self, filename: str) -> dict:
-        return read_checkpoint(filename)
+    def _load_file(self, f: str) -> dict:
+        return read_checkpoint(f)
 
     def _load_model(self, checkpoint: dict) -> None:
         summary = load_weights(
@@ -133,15 +120,14 @@ class KMaXCheckpointer(DetectionCheckpointer):
     def save(self, name: str, **kwargs: object) -> None:
         """Writes `name`.pth; a run killed meanwhile keeps its previous checkpoint.
 
-        Beside the weights lie the model's classes, if it knows them.
+        Beside the weights lies what the model knows of itself (see `identity`).
 
         Raises:
             ValueError: a parameter or a statistic is not finite; no file is touched.
         """
         require_finite(self.model.state_dict(), f"{self.save_dir}/{name}.pth is not written")
-        categories = getattr(self.model, "categories", None)
-        classes = {} if categories is None else {KEY: categories.to_json()}
-        super().save(name + PARTIAL, **classes, **kwargs)
+        known = identity_of(self.model, self._config).to_json()
+        super().save(name + PARTIAL, **known, **kwargs)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Gives the finished file its name and points `last_checkpoint` to it."""

@@ -6,14 +6,18 @@ its labels, or both together as a `LabelledImage` of the files' size.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 import numpy as np
-from detectron2.data import detection_utils
-from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from kmax_deeplab.data.format.images import UNREADABLE, UnusableImageError, require_usable
+from kmax_deeplab.data.format.images import (
+    UNREADABLE,
+    UnusableImageError,
+    require_usable,
+    turn_upright,
+)
 from kmax_deeplab.data.format.pngs import DamagedPngError, read_ids
 from kmax_deeplab.data.samples.segments import (
     LabelledImage,
@@ -35,13 +39,13 @@ class UnreadableImageError(OSError):
         return f"{self.filename}: {self.strerror}" if self.filename else super().__str__()
 
 
-def read_labelled(record: Mapping, image_format: str) -> LabelledImage:
+def read_labelled(record: Mapping) -> LabelledImage:
     """Reads the image and the panoptic PNG of a record.
 
     Raises:
         ValueError: sizes or segment ids of image, PNG and record differ.
     """
-    image = read_image(record["file_name"], image_format)
+    image = read_image(record["file_name"])
     segment_map, segments, _ = read_labels(record, image.shape[:2])
     return LabelledImage(image, segment_map, segments)
 
@@ -73,7 +77,7 @@ def read_labels(
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{png_file} {MISSING}") from error
     require_size(png_file, ids.shape, size)
-    detection_utils.check_image_size(dict(record), ids)
+    require_described(record, ids.shape)
     try:
         segment_map, segments, missing = label_segments(ids, record["segments_info"])
     except ValueError as error:
@@ -81,7 +85,21 @@ def read_labels(
     return segment_map, segments, missing
 
 
-def read_image(path: str, image_format: str) -> np.ndarray:
+def require_described(record: Mapping, size: tuple[int, int]) -> None:
+    """Refuses a file of another (H, W) than its record describes.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    described = record.get("height", size[0]), record.get("width", size[1])
+    if described != tuple(size):
+        raise ValueError(
+            f"{record['file_name']} is {size[0]} pixels high and {size[1]} wide (EXIF rotation "
+            f"applied), the dataset's JSON says {described[0]} and {described[1]}: correct it"
+        )
+
+
+def read_image(path: str | Path) -> np.ndarray:
     """Reads an image, upright, as (H, W, 3) uint8.
 
     Raises:
@@ -89,35 +107,35 @@ def read_image(path: str, image_format: str) -> np.ndarray:
         UnreadableImageError: the file is damaged.
     """
     with open_image(path) as image:
-        return detection_utils.convert_PIL_to_numpy(image, image_format)
+        return np.asarray(image.convert("RGB"))
 
 
 @contextmanager
-def open_image(path: str) -> Iterator[Image.Image]:
+def open_image(path: str | Path) -> Iterator[Image.Image]:
     """Opens an image, upright, of which only the size needs to be read.
 
     Raises:
         FileNotFoundError: there is no such file.
         UnreadableImageError: the file is damaged, as noticed here or where it is decoded, or of a
-            kind that is not looked at (see `data.image_files`).
+            kind that is not looked at (see `data.format.images`).
     """
     try:
-        with PathManager.open(path, "rb") as file:
+        with open(path, "rb") as file:
             yield _open_upright(file, path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} {MISSING}") from error
     except UnreadableImageError:
         raise
     except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
-        raise UnreadableImageError(0, f"cannot be read ({error})", path) from error
+        raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error
 
 
-def _open_upright(file: IO[bytes], path: str) -> Image.Image:
+def _open_upright(file: IO[bytes], path: str | Path) -> Image.Image:
     try:
         image = Image.open(file)
         require_usable(image)
-        return detection_utils._apply_exif_orientation(image)
+        return turn_upright(image)
     except UnusableImageError as error:
-        raise UnreadableImageError(0, str(error), path) from error
+        raise UnreadableImageError(0, str(error), str(path)) from error
     except UNREADABLE as error:
-        raise UnreadableImageError(0, f"cannot be read ({error})", path) from error
+        raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error

@@ -45,11 +45,11 @@ class StraightforwardMapper(TrainMapper):
 
     def load(self, record: Mapping, augmentations: Augmentations) -> MaskedImage:
         """Reads, augments and pads an image and the mask of every segment that is no crowd."""
-        sample = T.AugInput(detection_utils.read_image(record["file_name"], self.image_format))
+        sample = T.AugInput(detection_utils.read_image(record["file_name"], "RGB"))
         transforms = T.AugmentationList(
             [
                 augmentations.resize,
-                ColorAugSSDTransform(self.image_format),
+                ColorAugSSDTransform("RGB"),
                 augmentations.crop,
                 augmentations.flip,
             ]

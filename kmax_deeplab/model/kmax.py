@@ -1,0 +1,191 @@
+"""kMaX-DeepLab as a whole: images enter, their segments or the losses of a batch leave."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.model.description import InputDescription, ModelDescription
+from kmax_deeplab.postprocessing.image import PostprocessedImage, postprocess
+from kmax_deeplab.postprocessing.resize import Geometry
+from kmax_deeplab.structures import HeadOutput, MergeThresholds, Prediction, Targets
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+Criterion = Callable[[HeadOutput, list[Targets]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which results are computed of an image.
+
+    Attributes:
+        panoptic, semantic, instance: whether these are.
+        detections_per_image: most (query, class) pairs considered as instances.
+    """
+
+    panoptic: bool = True
+    semantic: bool = False
+    instance: bool = False
+    detections_per_image: int = 100
+
+
+class KMaXDeepLab(nn.Module):
+    """Backbone, head, and what lies between them and images.
+
+    Args:
+        backbone: image (B, 3, H, W) to {name: feature}.
+        head: features to `HeadOutput`.
+        categories: the classes in the order of the outputs.
+        inputs: what images go through.
+        merge: when a query becomes a segment.
+        outputs: what is computed of an image.
+        criterion: (HeadOutput, list[Targets]) to {name: weighted loss}; for training only.
+        description: from which it can be built again; None if parts of others are in it.
+
+    Raises:
+        ValueError: the classes are not as many as the head has.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        *,
+        categories: Categories,
+        inputs: InputDescription,
+        merge: MergeThresholds,
+        outputs: Outputs | None = None,
+        criterion: Criterion | None = None,
+        description: ModelDescription | None = None,
+    ):
+        super().__init__()
+        self.categories, self.inputs, self.merge = categories, inputs, merge
+        self.outputs, self.criterion = outputs or Outputs(), criterion
+        self.description = description
+        self.backbone = backbone
+        self.sem_seg_head = head
+        last = inputs.channels_last
+        self.memory_format = torch.channels_last if last else torch.contiguous_format
+        self.register_buffer("pixel_mean", torch.tensor(inputs.pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(inputs.pixel_std).view(-1, 1, 1), False)
+        self.register_buffer("is_thing", torch.tensor(categories.is_thing), False)
+        self.to(memory_format=self.memory_format)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.pixel_mean.device
+
+    def forward(self, images: Sequence[Tensor], sizes: Sequence[Size]) -> list[PostprocessedImage]:
+        """Segments images: see `segment`."""
+        return self.segment(images, sizes)
+
+    def losses(
+        self, images: Sequence[Tensor], is_real: Sequence[Tensor | None], targets: list[Targets]
+    ) -> dict[str, Tensor]:
+        """Computes the losses of a batch.
+
+        Args:
+            images: (3, h, w) uint8 RGB each.
+            is_real: (h, w) bool each, False at padded pixels; None: all are real.
+            targets: on the stride-4 grid of the padded images.
+
+        Returns:
+            {name: weighted loss}.
+        """
+        output = self.sem_seg_head(self.backbone(self.preprocess(images, is_real)))
+        return self.criterion(output, [target.to(self.device) for target in targets])
+
+    def segment(
+        self,
+        images: Sequence[Tensor],
+        sizes: Sequence[Size],
+        names: Sequence[str] | None = None,
+    ) -> list[PostprocessedImage]:
+        """Segments images.
+
+        Args:
+            images: (3, h, w) uint8 RGB each, resized as the network wants them.
+            sizes: (height, width) of the results in pixels.
+            names: of the images, for messages.
+
+        Raises:
+            ValueError: the network's answer holds NaN or infinite values.
+        """
+        if len(images) > 1 and self._exceeds_size(images):
+            # Padded to another size than alone, an image would get another result.
+            found = zip(images, sizes, names or [None] * len(images), strict=True)
+            return [self.segment([i], [s], n and [n])[0] for i, s, n in found]
+        final = self.sem_seg_head(self.backbone(self.preprocess(images))).predictions[-1]
+        for logits in (final.class_logits, final.mask_logits):
+            _require_finite(logits, names)
+        logits = zip(final.class_logits, final.mask_logits, strict=True)
+        geometries = self.geometries(images, sizes)
+        return [self.postprocess(*pair, g) for pair, g in zip(logits, geometries, strict=True)]
+
+    def postprocess(
+        self, class_logits: Tensor, mask_logits: Tensor, geometry: Geometry, **outputs: bool
+    ) -> PostprocessedImage:
+        """Turns the final prediction of an image into results.
+
+        Args:
+            class_logits: (Q, K + 1), void last.
+            mask_logits: (Q, h, w) at any stride of the padded input.
+            geometry: where the image lies in the padded input, and the size of the results.
+            **outputs: other than the model's own (see `Outputs`).
+        """
+        settings = {**vars(self.outputs), **outputs}
+        return postprocess(
+            class_logits, mask_logits, geometry, self.merge, self.is_thing, **settings
+        )
+
+    @torch.no_grad()
+    def predict_layers(self, images: Sequence[Tensor]) -> list[Prediction]:
+        """Returns every k-means layer's prediction and the final one, on the padded input."""
+        return self.sem_seg_head(self.backbone(self.preprocess(images))).predictions
+
+    def preprocess(
+        self, images: Sequence[Tensor], is_real: Sequence[Tensor | None] | None = None
+    ) -> Tensor:
+        """Normalises images and pads them right and bottom with 0 to one size, (B, 3, H, W)."""
+        height, width = self._padded_size([image.shape[-2:] for image in images])
+        batch = torch.zeros((len(images), 3, height, width), device=self.device)
+        for padded, image, real in zip(batch, images, is_real or [None] * len(images), strict=True):
+            on_device = image.to(self.device, non_blocking=True)
+            normalised = (on_device - self.pixel_mean) / self.pixel_std
+            if real is not None:
+                normalised *= real.to(self.device, non_blocking=True)
+            padded[:, : image.shape[-2], : image.shape[-1]] = normalised
+        return batch.contiguous(memory_format=self.memory_format)
+
+    def geometries(self, images: Sequence[Tensor], sizes: Sequence[Size]) -> list[Geometry]:
+        """Returns where each image of a batch lies in the network input and its output size."""
+        inputs = [tuple(image.shape[-2:]) for image in images]
+        padded = tuple(self._padded_size(inputs))
+        return [Geometry(padded, *pair) for pair in zip(inputs, map(tuple, sizes), strict=True)]
+
+    def _exceeds_size(self, images: Sequence[Tensor]) -> bool:
+        height, width = self.inputs.image_size
+        sizes = (image.shape[-2:] for image in images)
+        return any(size[0] > height or size[1] > width for size in sizes)
+
+    def _padded_size(self, sizes: Sequence[Size]) -> list[int]:
+        """`image_size`, or the next size of its kind (32k + 1 or 32k) where an image is larger."""
+        padded = []
+        for axis, side in enumerate(self.inputs.image_size):
+            largest = max(int(size[axis]) for size in sizes)
+            remainder = side % 32
+            padded.append(max(side, -(-(largest - remainder) // 32) * 32 + remainder))
+        return padded
+
+
+def _require_finite(values: Tensor, names: Sequence[str] | None) -> None:
+    """Refuses an answer that is none; post-processing would find nothing in it, without a word."""
+    if not values.isfinite().all():
+        raise ValueError(
+            f"the model's output for {', '.join(names or ['an image without name'])} holds NaN or "
+            "infinite values: its weights or the precision (half, autocast) do not fit"
+        )

@@ -1,0 +1,1 @@
+"""Predicting images that have no labels, without Detectron2."""

@@ -1,0 +1,126 @@
+"""A checkpoint alone is enough to use a model: no config, no dataset, and no Detectron2."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import train_net
+from kmax_deeplab.checkpoint.identity import read_identity
+from kmax_deeplab.d2.engine.opening import PREDICT, open_model, open_run
+from kmax_deeplab.predict.predictor import Predictor
+from tests.own_data import OwnData
+from tests.scripts import ROOT, exit_status, load_script
+from tests.test_train_net import TINY
+
+CONFIG = str(ROOT / "configs" / "custom" / "kmax_trial_on_cpu.yaml")
+NOT_NEEDED = {
+    *("detectron2", "fvcore", "iopath", "panopticapi", "yacs", "omegaconf", "hydra", "cv2"),
+    *("pycocotools", "cityscapesscripts", "tensorboard", "cloudpickle", "black"),
+}
+FINDS_ANYTHING = {
+    f"MODEL.KMAX_DEEPLAB.TEST.{key}": 0.0
+    for key in ("CLASS_THRESHOLD_THING", "CLASS_THRESHOLD_STUFF", "PIXEL_CONFIDENCE_THRESHOLD")
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint, an image of another size than the network's, and nothing else of the run."""
+    root = tmp_path_factory.mktemp("one_file")
+    data = OwnData(root / "data")
+    changes = {**TINY, **FINDS_ANYTHING, "SOLVER.MAX_ITER": 2, "OUTPUT_DIR": root / "run"}
+    changes["DATASETS.PANOPTIC"] = [data.entry("gone")]
+    words = [str(word) for pair in changes.items() for word in pair]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train_net.main(train_net.parse_args(["--config-file", CONFIG, *words]))
+    rng = np.random.default_rng(0)
+    image = data.write_image(root / "photo.png", rng.integers(0, 256, (90, 130)))
+    weights = Path(shutil.move(root / "run" / "model_final.pth", root / "model.pth"))
+    shutil.rmtree(root / "run")
+    shutil.rmtree(root / "data")
+    yield weights, image
+    torch.set_num_threads(before)
+
+
+def test_a_checkpoint_knows_classes_description_and_config(trained):
+    known = read_identity(trained[0])
+    assert known.categories.names == ("ground", "cell", "vessel")
+    assert known.description.backbone["kind"] == "convnext"
+    assert "MAX_ITER: 2" in known.config
+
+
+def test_the_core_finds_what_detectron2s_model_does(trained):
+    weights, image = trained
+    run = open_run(None, weights=weights, purpose=PREDICT)
+    models = (weights, open_model(run.cfg, run.categories))
+    found = [Predictor(model)(image) for model in models]
+    assert found[0].segments_info
+    assert np.array_equal(found[0].panoptic, found[1].panoptic)
+    assert found[0].segments_info == found[1].segments_info
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".pkl"])
+def test_conversions_and_half_precision_keep_what_it_knows(suffix, trained, tmp_path):
+    weights, image = trained
+    script, path = load_script("tools/convert_checkpoint.py"), tmp_path / f"model{suffix}"
+    script.convert(script.parse_args([str(weights), str(path), "--dtype", "float16"]))
+    assert read_identity(path) == read_identity(weights)
+    assert Predictor(path)(image).panoptic.shape == (90, 130)
+
+
+def test_predict_needs_nothing_else_in_another_folder(trained, tmp_path, monkeypatch):
+    weights, image = trained
+    monkeypatch.chdir(tmp_path)
+    main = load_script("tools/predict.py").main
+    assert exit_status(main, "--weights", weights, image) == 0
+    content = json.loads((tmp_path / "output/predictions/predictions.json").read_text())
+    assert [c["name"] for c in content["categories"]] == ["ground", "cell", "vessel"]
+
+
+def test_an_environment_without_detectron2_gives_the_same_map(trained, tmp_path):
+    weights, image = trained
+    site = tmp_path / "site"
+    site.mkdir()
+    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        name = entry.name.split(".")[0].split("-")[0]
+        if name not in NOT_NEEDED and name not in sys.stdlib_module_names:
+            (site / entry.name).symlink_to(entry)
+    code = f"""
+import sys
+import numpy as np
+from kmax_deeplab import Predictor
+predicted = Predictor({str(weights)!r}, device="cpu")({str(image)!r})
+np.save({str(tmp_path / "map.npy")!r}, predicted.panoptic)
+print([name for name in {sorted(NOT_NEEDED)!r} if name in sys.modules])
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-S"]
+    done = subprocess.run(
+        [*command, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+    there = np.load(tmp_path / "map.npy")
+    assert np.array_equal(there, Predictor(weights, device="cpu")(image).panoptic)
+    tool = [ROOT / "tools" / "predict.py", "--weights", weights, image]
+    subprocess.run([*command, *tool], check=True, cwd=tmp_path, env=environment)
+    assert (tmp_path / "output/predictions/overlays/photo.png").is_file()
+
+
+def test_weights_that_do_not_say_how_they_are_built_are_refused(trained, tmp_path):
+    torch.save({"model": torch.load(trained[0])["model"]}, tmp_path / "bare.pth")
+    with pytest.raises(ValueError, match=r"bare\.pth does not say which classes"):
+        Predictor(tmp_path / "bare.pth")
+    said = exit_status(
+        load_script("tools/predict.py").main, "--weights", tmp_path / "bare.pth", trained[1]
+    )
+    assert "bare.pth does not say which config made it: name its config" in said
