@@ -145,13 +145,31 @@ def test_a_run_without_config_lists_the_configs(capsys):
     assert os.path.join("configs", "shapes", "kmax_convnext_demo.yaml") in capsys.readouterr().err
 
 
+WATCH = """
+import sys
+def watch(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("panoptic.json") and arguments[1] == "r":
+        with open({log!r}, "a") as file:
+            file.write(str(arguments[0]) + "\\n")
+sys.addaudithook(watch)
+"""
+"""Start-up code of a process that notes which panoptic JSONs it opens to read."""
+
+
 @pytest.mark.parametrize("deep", [True, False])
 def test_two_cpu_processes_train_and_evaluate_together(shapes, tmp_path, deep):
     changes = {"SOLVER.MAX_ITER": 2, "MODEL.KMAX_DEEPLAB.DEEP_SUPERVISION": deep}
     arguments = command(shapes, tmp_path, "--num-gpus", "2", "--dist-url", "auto", **changes)
+    (tmp_path / "site").mkdir()
+    opened = tmp_path / "opened.txt"
+    (tmp_path / "site" / "sitecustomize.py").write_text(WATCH.format(log=str(opened)))
+    places = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     script = [sys.executable, str(ROOT / "train_net.py")]
+    environment["PYTHONPATH"] = places
     subprocess.run([*script, *arguments], check=True, env=environment)
+    jsons = [str(shapes / split / "panoptic.json") for split in ("train", "val")]
+    assert sorted(opened.read_text().splitlines()) == jsons  # each is parsed once, by one process
     last = json.loads((tmp_path / "metrics.json").read_text().splitlines()[-1])
     assert "panoptic_seg/PQ" in last
 

@@ -6,7 +6,7 @@ that lists such datasets in DATASETS.PANOPTIC. What leaves: entries of `DatasetC
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
+from kmax_deeplab.d2.data.shared import read_shared
 from kmax_deeplab.data.format.categories import Categories, align
-from kmax_deeplab.data.format.contents import read_panoptic
 
 logger = logging.getLogger(__name__)
 
@@ -185,11 +185,17 @@ def read_panoptic_json(path: str, name: str) -> dict:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it cannot be relied on (see `panoptic_json.read_panoptic`).
+        ValueError: it cannot be relied on (see `contents.read_panoptic`).
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: the JSON of dataset {name!r} does not exist; {REMEDY}")
-    return read_panoptic(path)
+    return read_shared(path)
+
+
+def panoptic_jsons(names: Iterable[str]) -> list[str]:
+    """Returns the JSONs of registered datasets; others than ours have none."""
+    found = (MetadataCatalog.get(name) for name in names)
+    return [m.panoptic_json for m in found if isinstance(m, PanopticMetadata)]
 
 
 def load_panoptic(

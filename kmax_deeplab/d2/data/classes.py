@@ -12,9 +12,11 @@ from detectron2.config import CfgNode
 from kmax_deeplab.d2.data.catalog import (
     align_dataset,
     categories_of,
+    panoptic_jsons,
     register_from_config,
 )
 from kmax_deeplab.d2.data.examine import examine
+from kmax_deeplab.d2.data.shared import share
 from kmax_deeplab.data.format.categories import NOT_LISTED, Categories, align
 
 DERIVED = 0
@@ -53,6 +55,7 @@ def prepare_datasets(
     decisions = choose_datasets(cfg)
     training = cfg.DATASETS.TRAIN if train else ()
     names = tuple(dict.fromkeys((*training, *cfg.DATASETS.TEST)))
+    share(panoptic_jsons(names))
     for name in names:
         decisions += examine(name, tested=name in cfg.DATASETS.TEST)
     decisions += derive_num_classes(cfg, names, classes)

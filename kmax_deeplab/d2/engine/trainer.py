@@ -27,7 +27,9 @@ from torch.utils.data import DataLoader
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config.files import read_config_file
 from kmax_deeplab.d2.config.run import describe_changes
+from kmax_deeplab.d2.data.catalog import panoptic_jsons
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
+from kmax_deeplab.d2.data.shared import forget
 from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader, derive_seed
 from kmax_deeplab.d2.engine.hooks import EarlyCheckpoint, EarlyLines
 from kmax_deeplab.d2.engine.opening import build
@@ -223,6 +225,8 @@ class Trainer(DefaultTrainer):
         found = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
         warn_of_excess(cfg, " + ".join(cfg.DATASETS.TRAIN), found)
         records = DatasetFromList(found, copy=False)  # one serialised list, shared by all workers
+        tested = panoptic_jsons(cfg.DATASETS.TEST)
+        forget(path for path in panoptic_jsons(cfg.DATASETS.TRAIN) if path not in tested)
         stream = TrainingStream(records, build_train_mapper(cfg, records), seed)
         return build_stream_loader(
             stream, cfg.SOLVER.IMS_PER_BATCH, first_iteration, cfg.DATALOADER.NUM_WORKERS
