@@ -9,12 +9,12 @@ import logging
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.data.catalog import Metadata
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, verify_results
 from detectron2.utils import comm
@@ -27,13 +27,29 @@ from kmax_deeplab.d2.evaluation.cityscapes import (
 from kmax_deeplab.d2.evaluation.instances import InstanceEvaluator
 from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
 from kmax_deeplab.d2.evaluation.semantic import SemanticEvaluator
+from kmax_deeplab.d2.evaluation.task import Task, make_task, require_panoptic
 from kmax_deeplab.data.check.query_count import count_queries, describe_excess
 from kmax_deeplab.whole_files import write_json
 
-__all__ = ["PanopticEvaluator", "build_evaluator", "evaluated_records", "verify"]
-
 logger = logging.getLogger(__name__)
 
+COCO = "coco_panoptic_seg"
+ON_ANY = {
+    "PANOPTIC_ON": PanopticEvaluator,
+    "SEMANTIC_ON": SemanticEvaluator,
+    "INSTANCE_ON": InstanceEvaluator,
+}
+EVALUATORS: dict[str, dict[str, Callable[[Task], DatasetEvaluator]]] = {
+    COCO: ON_ANY,
+    "coco_panoptic": ON_ANY,
+    "ade20k_panoptic_seg": ON_ANY,
+    "cityscapes_panoptic_seg": {
+        **ON_ANY,
+        "SEMANTIC_ON": CityscapesSemanticEvaluator,
+        "INSTANCE_ON": CityscapesInstanceEvaluator,
+    },
+}
+"""What evaluates each output, by the `evaluator_type` in a dataset's metadata."""
 RESULTS = {
     (name,)
     for name in (
@@ -100,29 +116,45 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
         ValueError: no output is on, the dataset has no panoptic ground truth, or it lies where the
             results go.
     """
-    metadata = MetadataCatalog.get(dataset_name)
-    for needed in ("panoptic_json", "panoptic_root", "categories"):
-        if metadata.get(needed) is None:
-            raise ValueError(
-                f"dataset {dataset_name!r} has no {needed} in its metadata: it is no panoptic "
-                "dataset; register it (DATASETS.PANOPTIC)"
-            )
-    builders = {"PANOPTIC_ON": _panoptic, "SEMANTIC_ON": _semantic, "INSTANCE_ON": _instance}
-    switched_on = [build for key, build in builders.items() if cfg.MODEL.KMAX_DEEPLAB.TEST[key]]
+    test = cfg.MODEL.KMAX_DEEPLAB.TEST
+    require_panoptic(dataset_name)
+    records = evaluated_records(cfg, dataset_name)
+    task = make_task(
+        dataset_name,
+        output_folder,
+        records=records,
+        save_predictions=cfg.TEST.SAVE_PREDICTIONS,
+        save_pictures=cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM,
+    )
+    evaluators = find_evaluators(task)
+    switched_on = [kind for key, kind in evaluators.items() if test[key]]
     if not switched_on:
         raise ValueError(
-            f"nothing to evaluate on {dataset_name!r}: turn on one of {list(builders)} in "
+            f"nothing to evaluate on {dataset_name!r}: turn on one of {list(evaluators)} in "
             "MODEL.KMAX_DEEPLAB.TEST"
         )
-    records = evaluated_records(cfg, dataset_name)
     if cfg.TEST.MAX_IMAGES:
         logger.info(
             "TEST.MAX_IMAGES: the figures are of %d images of %s", len(records), dataset_name
         )
-    refuse_overwriting(output_folder, metadata, records)
+    refuse_overwriting(output_folder, task.metadata, records)
     warn_of_excess(cfg, dataset_name, records)
-    evaluators = [build(cfg, dataset_name, records, output_folder) for build in switched_on]
-    return AllMetrics(evaluators, dataset_name, len(records), output_folder)
+    built = [kind(task) for kind in switched_on]
+    return AllMetrics(built, dataset_name, len(records), output_folder)
+
+
+def find_evaluators(task: Task) -> dict[str, Callable[[Task], DatasetEvaluator]]:
+    """Returns what evaluates each output of a dataset.
+
+    Raises:
+        ValueError: nobody registered evaluators for such datasets.
+    """
+    kind = task.metadata.get("evaluator_type", COCO)
+    if kind not in EVALUATORS:
+        raise ValueError(
+            f"dataset {task.name!r} has the evaluator_type {kind!r}; there are {list(EVALUATORS)}"
+        )
+    return EVALUATORS[kind]
 
 
 def refuse_overwriting(output_folder: str, metadata: Metadata, records: Sequence[Mapping]) -> None:
@@ -178,40 +210,6 @@ def verify(cfg: CfgNode, results: Mapping[str, Any]) -> None:
     if unknown := {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks.keys():
         raise KeyError(f"TEST.EXPECTED_RESULTS names {sorted(unknown)}; there are {sorted(tasks)}")
     verify_results(cfg, tasks)
-
-
-def _panoptic(
-    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
-) -> DatasetEvaluator:
-    return PanopticEvaluator(
-        name,
-        output_folder,
-        save_predictions=cfg.TEST.SAVE_PREDICTIONS,
-        save_pictures=cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM,
-        image_ids=[record["image_id"] for record in records],
-    )
-
-
-def _semantic(
-    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
-) -> DatasetEvaluator:
-    if _is_cityscapes(name):
-        folder, keep = Path(output_folder, "cityscapes_semantic"), cfg.TEST.SAVE_PREDICTIONS
-        return CityscapesSemanticEvaluator(name, records, folder, keep=keep)
-    return SemanticEvaluator(name, records, output_folder if cfg.TEST.SAVE_PREDICTIONS else None)
-
-
-def _instance(
-    cfg: CfgNode, name: str, records: Sequence[Mapping], output_folder: str
-) -> DatasetEvaluator:
-    if _is_cityscapes(name):
-        folder, keep = Path(output_folder, "cityscapes_instances"), cfg.TEST.SAVE_PREDICTIONS
-        return CityscapesInstanceEvaluator(name, records, folder, keep=keep)
-    return InstanceEvaluator(name, records, output_folder if cfg.TEST.SAVE_PREDICTIONS else None)
-
-
-def _is_cityscapes(dataset_name: str) -> bool:
-    return MetadataCatalog.get(dataset_name).get("evaluator_type") == "cityscapes_panoptic_seg"
 
 
 def _for_json(results: Mapping[str, Mapping[str, float]]) -> dict:

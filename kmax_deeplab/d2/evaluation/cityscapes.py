@@ -8,17 +8,17 @@ import logging
 import os
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
-from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from PIL import Image
 
+from kmax_deeplab.d2.evaluation.task import Task
 from kmax_deeplab.whole_files import WholeFolder
 
 logger = logging.getLogger(__name__)
@@ -37,24 +37,21 @@ class OfficialEvaluator(DatasetEvaluator):
     """What the two evaluators share: the files, and who evaluates.
 
     Args:
-        dataset_name: in the catalogs, with `gt_dir`, the folder of a split below gtFine.
-        records: the images to evaluate.
-        folder: where predictions go, in the place of what is there, once all are evaluated.
-        keep: whether the predictions stay there.
+        task: the dataset, whose metadata name `gt_dir`, the folder of a split below gtFine.
+            Predictions go into `directory` of its folder, in the place of what is there, once all
+            are evaluated, and stay there if they are to be saved.
     """
 
     truth: str  # last part of the name of a ground truth's file
     suffix: str  # of a prediction's file
+    directory: str  # of the predictions
 
-    def __init__(
-        self, dataset_name: str, records: Sequence[Mapping], folder: Path, *, keep: bool
-    ) -> None:
-        metadata = MetadataCatalog.get(dataset_name)
-        self._categories = metadata.categories
-        self._truth_folder = Path(metadata.gt_dir).absolute()
-        self._image_ids = [record["image_id"] for record in records]
-        self._whole, self._keep = WholeFolder(Path(folder).absolute()), keep
-        self._folder = self._whole.partial
+    def __init__(self, task: Task) -> None:
+        self._categories = task.categories
+        self._truth_folder = Path(task.metadata.gt_dir).absolute()
+        self._image_ids = [record["image_id"] for record in task.records]
+        self._whole = WholeFolder(task.folder.absolute() / self.directory)
+        self._keep, self._folder = task.save_predictions, self._whole.partial
 
     @abstractmethod
     def write(self, image_id: str, output: Mapping) -> None:
@@ -117,7 +114,7 @@ class OfficialEvaluator(DatasetEvaluator):
 class CityscapesSemanticEvaluator(OfficialEvaluator):
     """IoU under "sem_seg": of classes and categories (`_sup`), `iIoU` weighted by instance size."""
 
-    truth, suffix = "labelIds.png", ".png"
+    truth, suffix, directory = "labelIds.png", ".png", "cityscapes_semantic"
 
     def write(self, image_id: str, output: Mapping) -> None:
         """Writes the label ids of an image from its "sem_seg", (K, H, W)."""
@@ -145,7 +142,7 @@ class CityscapesSemanticEvaluator(OfficialEvaluator):
 class CityscapesInstanceEvaluator(OfficialEvaluator):
     """AP and AP50 of things under "segm"."""
 
-    truth, suffix = "instanceIds.png", ".txt"
+    truth, suffix, directory = "instanceIds.png", ".txt", "cityscapes_instances"
 
     def write(self, image_id: str, output: Mapping) -> None:
         """Writes a mask per thing of "instances", and the list of masks with classes and scores."""

@@ -9,11 +9,10 @@ import io
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.structures import Instances
 from detectron2.utils import comm
@@ -21,6 +20,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
+from kmax_deeplab.d2.evaluation.task import Task
 from kmax_deeplab.data.format.categories import NOT_LISTED
 from kmax_deeplab.data.format.contents import (
     ANY,
@@ -55,25 +55,20 @@ class InstanceEvaluator(DatasetEvaluator):
     """Mask AP under "segm" by the official pycocotools, on the things of a panoptic dataset.
 
     Args:
-        dataset_name: in the catalogs.
-        records: the images to evaluate.
-        output_dir: folder for coco_instances_results.json; None writes nothing.
+        task: the dataset; coco_instances_results.json is written if predictions are to be saved.
 
     Raises:
         FileNotFoundError: the instance JSON is missing.
     """
 
-    def __init__(
-        self, dataset_name: str, records: Sequence[Mapping], output_dir: str | None = None
-    ) -> None:
-        self._name, self._output = dataset_name, output_dir and Path(output_dir)
-        self._records = {record["image_id"]: record for record in records}
-        metadata = MetadataCatalog.get(dataset_name)
-        self._categories = metadata.categories
-        self._json = metadata.get("json_file")
+    def __init__(self, task: Task) -> None:
+        self._name, self._output = task.name, task.folder if task.save_predictions else None
+        self._records = {record["image_id"]: record for record in task.records}
+        self._categories = task.categories
+        self._json = task.metadata.get("json_file")
         if self._json and not Path(self._json).is_file():
             raise FileNotFoundError(
-                f"{self._json}: the instance JSON of dataset {dataset_name!r} does not exist; "
+                f"{self._json}: the instance JSON of dataset {self._name!r} does not exist; "
                 "create it (datasets/README.md) or set MODEL.KMAX_DEEPLAB.TEST.INSTANCE_ON to False"
             )
         self.reset()

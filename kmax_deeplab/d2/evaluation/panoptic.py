@@ -6,19 +6,17 @@ Each prediction is compared with the ground truth as it comes, on arrays, withou
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import MetadataCatalog
-from detectron2.data.catalog import Metadata
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from panopticapi.evaluation import PQStat
 from tabulate import tabulate
 from torch import Tensor
 
-from kmax_deeplab.d2.data.catalog import read_panoptic_json
+from kmax_deeplab.d2.evaluation.task import Task
 from kmax_deeplab.data.format.categories import NOT_LISTED
 from kmax_deeplab.data.format.pngs import png_folder, write_ids, write_predictions_json
 from kmax_deeplab.data.samples.segments import read_true_ids
@@ -38,38 +36,24 @@ SUFFIXES = {"all": "", "things": "_th", "stuff": "_st"}
 
 
 class PanopticEvaluator(DatasetEvaluator):
-    """Panoptic quality of a registered dataset, equal to the official panopticapi's.
+    """Panoptic quality of a dataset, equal to the official panopticapi's.
+
+    It writes panoptic_results.json and, as asked for, predictions.json and predictions/ in the
+    official format and pictures/ of painted predictions.
 
     Args:
-        dataset_name: in the catalogs, with `panoptic_json` and `panoptic_root`.
-        output_dir: folder for panoptic_results.json, predictions and pictures; None writes nothing.
-        save_predictions: whether to write predictions.json and predictions/ in official format.
-        save_pictures: number of images of which pictures/ gets the painted prediction.
-        image_ids: the images to evaluate; all of the dataset if None.
-
-    Raises:
-        ValueError: files are asked for, but no folder is given.
+        task: the dataset, and where files go.
     """
 
-    def __init__(
-        self,
-        dataset_name: str,
-        output_dir: str | None,
-        *,
-        save_predictions: bool = False,
-        save_pictures: int = 0,
-        image_ids: Collection[int | str] | None = None,
-    ) -> None:
-        if output_dir is None and (save_predictions or save_pictures):
-            raise ValueError("save_predictions and save_pictures need an output_dir")
-        self._name, self._output = dataset_name, output_dir and Path(output_dir)
-        self._save_predictions, self._save_pictures = save_predictions, save_pictures
-        self._metadata = MetadataCatalog.get(dataset_name)
-        content = read_panoptic_json(self._metadata.panoptic_json, dataset_name)
-        self._categories = content["categories"]
-        self._truth = {entry["image_id"]: entry for entry in content["annotations"]}
-        self._image_ids = list(self._truth) if image_ids is None else image_ids
-        self._dataset_ids = dataset_ids(self._metadata)
+    def __init__(self, task: Task) -> None:
+        self._task, self._output = task, task.folder
+        ids = task.categories.ids
+        self._truth = {record["image_id"]: describe_truth(record, ids) for record in task.records}
+        self._files = {
+            record["image_id"]: png_name(record, task.metadata.panoptic_root)
+            for record in task.records
+        }
+        self._categories = [c for c in task.categories.to_json() if c["id"] > NOT_LISTED]
         if self._output:
             self._predictions_json = self._output / "predictions.json"
             self._pngs = WholeFolder(png_folder(self._predictions_json))
@@ -84,7 +68,7 @@ class PanopticEvaluator(DatasetEvaluator):
         comm.synchronize()
         self._statistics, self._predictions, self._without_pixels = PQStat(), [], []
         # Every rank sees its own images, so each draws its share of the pictures.
-        share = range(comm.get_rank(), self._save_pictures, comm.get_world_size())
+        share = range(comm.get_rank(), self._task.save_pictures, comm.get_world_size())
         self._pictures_left = len(share)
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
@@ -101,26 +85,27 @@ class PanopticEvaluator(DatasetEvaluator):
                 its prediction contradicts itself.
         """
         for given, output in zip(inputs, outputs, strict=True):
-            truth = self._truth_of(given["image_id"])
+            image_id = given["image_id"]
+            png, true_segments = self._truth_of(image_id)
             ids, segments = output["panoptic_seg"]
             ids, segments = self._without_unlisted(ids.cpu().numpy(), segments)
             converted = self._to_dataset(segments)
-            png = Path(self._metadata.panoptic_root, truth["file_name"])
-            true_ids, missing = read_true_ids(png, truth["segments_info"], ids.shape)
-            self._without_pixels += [(truth["file_name"], i) for i in missing]
+            true_ids, missing = read_true_ids(png, true_segments, ids.shape)
+            file_name = self._files[image_id]
+            self._without_pixels += [(file_name, i) for i in missing]
             compare(
                 self._statistics,
                 LabelledMap(ids, converted),
-                LabelledMap(true_ids, truth["segments_info"]),
+                LabelledMap(true_ids, true_segments),
                 {category["id"] for category in self._categories},
-                repr(given["image_id"]),
+                repr(image_id),
             )
-            entry = {key: truth[key] for key in ("image_id", "file_name")}
-            self._predictions.append({**entry, "segments_info": converted})
-            if self._save_predictions:
-                write_ids(self._pngs.partial / truth["file_name"], ids)
+            entry = {"image_id": image_id, "file_name": file_name, "segments_info": converted}
+            self._predictions.append(entry)
+            if self._task.save_predictions:
+                write_ids(self._pngs.partial / file_name, ids)
             if self._pictures_left:
-                self._draw(truth["file_name"], output["original_image"], ids, segments)
+                self._draw(file_name, output["original_image"], ids, segments)
 
     def evaluate(self) -> OrderedDict:
         """Adds up all ranks, logs a table and writes the files of the whole dataset.
@@ -144,29 +129,29 @@ class PanopticEvaluator(DatasetEvaluator):
         if without_pixels:
             logger.warning(
                 "%s: %d listed segments have no pixel and count for nothing, e.g. segment %d of %s",
-                *(self._name, len(without_pixels), without_pixels[0][1], without_pixels[0][0]),
+                *(self._task.name, len(without_pixels), without_pixels[0][1], without_pixels[0][0]),
             )
-        if self._save_pictures:
+        if self._task.save_pictures:
             self._pictures.finish()
-        if self._save_predictions:
+        if self._task.save_predictions:
             self._pngs.finish()
             write_predictions_json(self._predictions_json, predictions, self._categories)
         groups = summarise(statistics, self._categories)
         classes = per_category(statistics, self._categories)
         named = {entry["name"]: classes[entry["id"]] for entry in self._categories}
         rows = [*groups.items(), *named.items()]
-        logger.info("Panoptic quality on %s:\n%s", self._name, format_table(rows))
+        logger.info("Panoptic quality on %s:\n%s", self._task.name, format_table(rows))
         results = OrderedDict(panoptic_seg=_to_detectron2(groups, named))
         if self._output:
             content = {"num_images": len(predictions), **_without_nan(results["panoptic_seg"])}
             write_json(self._output / "panoptic_results.json", content, indent=1)
         return results
 
-    def _truth_of(self, image_id: int | str) -> dict:
+    def _truth_of(self, image_id: int | str) -> tuple[str, list[dict]]:
         if image_id not in self._truth:
             raise ValueError(
-                f"image {image_id!r} is not annotated in {self._metadata.panoptic_json}, the "
-                f"ground truth of dataset {self._name!r}"
+                f"image {image_id!r} is not annotated in {self._task.metadata.panoptic_json}, the "
+                f"ground truth of dataset {self._task.name!r}"
             )
         return self._truth[image_id]
 
@@ -174,7 +159,9 @@ class PanopticEvaluator(DatasetEvaluator):
         self, ids: np.ndarray, segments: list[dict]
     ) -> tuple[np.ndarray, list[dict]]:
         """Makes segments void whose class the dataset does not list (see `align`)."""
-        unlisted = [s["id"] for s in segments if self._dataset_ids[s["category_id"]] <= NOT_LISTED]
+        unlisted = [
+            s["id"] for s in segments if self._task.categories.ids[s["category_id"]] <= NOT_LISTED
+        ]
         if not unlisted:
             return ids, segments
         kept = [segment for segment in segments if segment["id"] not in unlisted]
@@ -182,7 +169,7 @@ class PanopticEvaluator(DatasetEvaluator):
 
     def _to_dataset(self, segments: list[dict]) -> list[dict]:
         return [
-            {"id": segment["id"], "category_id": self._dataset_ids[segment["category_id"]]}
+            {"id": segment["id"], "category_id": self._task.categories.ids[segment["category_id"]]}
             for segment in segments
         ]
 
@@ -191,22 +178,29 @@ class PanopticEvaluator(DatasetEvaluator):
         from kmax_deeplab.visualize.overlays import draw_panoptic
 
         self._pictures_left -= 1
-        picture = draw_panoptic(image.cpu().numpy(), ids, segments, self._metadata.categories)
+        picture = draw_panoptic(image.cpu().numpy(), ids, segments, self._task.categories)
         write_png(self._pictures.partial / file_name, picture)
 
     def _check_complete(self, predicted: set) -> None:
-        if missing := [image_id for image_id in self._image_ids if image_id not in predicted]:
+        if missing := [image_id for image_id in self._truth if image_id not in predicted]:
             raise ValueError(
-                f"{len(missing)} of {len(self._image_ids)} images of {self._name!r} have no "
+                f"{len(missing)} of {len(self._truth)} images of {self._task.name!r} have no "
                 f"prediction, e.g. {missing[:5]}; set TEST.MAX_IMAGES to evaluate a part"
             )
 
 
-def dataset_ids(metadata: Metadata) -> dict[int, int]:
-    """Returns the dataset's category id of each contiguous class."""
-    stuff = metadata.stuff_dataset_id_to_contiguous_id
-    things = metadata.thing_dataset_id_to_contiguous_id
-    return {index: category_id for category_id, index in (stuff | things).items()}
+def describe_truth(record: Mapping, ids: Sequence[int]) -> tuple[str, list[dict]]:
+    """Returns the PNG of a record, and its segments with the category ids of the dataset."""
+    segments = [
+        {**segment, "category_id": ids[segment["category_id"]]}
+        for segment in record["segments_info"]
+    ]
+    return record["pan_seg_file_name"], segments
+
+
+def png_name(record: Mapping, root: str) -> str:
+    """Returns the name of a record's PNG below the folder of the dataset's PNGs."""
+    return Path(record["pan_seg_file_name"]).relative_to(root).as_posix()
 
 
 def format_table(rows: Sequence[tuple[str, Quality]]) -> str:

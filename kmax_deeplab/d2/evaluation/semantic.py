@@ -4,48 +4,57 @@ The ground truth is the dataset's PNGs of classes where its metadata name a `sem
 otherwise what its panoptic ground truth implies.
 """
 
+import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.catalog import Metadata
+import torch
 from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 
+from kmax_deeplab.d2.evaluation.task import Task
 from kmax_deeplab.data.format.categories import NOT_LISTED
 from kmax_deeplab.data.format.derived_truth import semantic_map
 from kmax_deeplab.data.format.images import UNREADABLE
 from kmax_deeplab.data.samples.segments import read_true_ids, require_size
 from kmax_deeplab.whole_files import PARTIAL
 
+logger = logging.getLogger(__name__)
+
+MOST_FOR_BOUNDARIES = 255
+"""Classes from which on Boundary IoU is not computed: OpenCV erodes maps of bytes."""
+
 
 class SemanticEvaluator(SemSegEvaluator):
     """Detectron2's semantic evaluator for the classes of a panoptic dataset, under "sem_seg".
 
     Args:
-        dataset_name: in the catalogs.
-        records: the images to evaluate.
-        output_dir: folder for sem_seg_predictions.json, in COCO's format; None writes nothing.
+        task: the dataset; sem_seg_predictions.json, in COCO's format, is written if predictions
+            are to be saved.
 
     Raises:
         FileNotFoundError: the folder of semantic PNGs is missing.
     """
 
-    def __init__(
-        self, dataset_name: str, records: Sequence[Mapping], output_dir: str | None = None
-    ) -> None:
-        metadata = MetadataCatalog.get(dataset_name)
-        self._writes = output_dir is not None
-        self._records = {record["file_name"]: record for record in records}
-        self._classes = {index: index for index in range(len(metadata.categories))}
-        self._unlisted = [i for i, c in enumerate(metadata.categories.ids) if c <= NOT_LISTED]
-        files = semantic_files(dataset_name, metadata, records)
-        view = _register_view(metadata, files or {name: name for name in self._records})
-        load = self._derive if files is None else self._read
-        partial = output_dir and str(Path(output_dir, f".semantic{PARTIAL}"))
-        super().__init__(view, output_dir=partial, sem_seg_loading_fn=load)
+    def __init__(self, task: Task) -> None:
+        # Detectron2's constructor asks the catalogs for what is set here: the dataset there has
+        # other classes and files.
+        self._logger, self._distributed = logger, True
+        self._dataset_name, self._class_names = task.name, list(task.categories.names)
+        self._cpu_device = torch.device("cpu")
+        self._writes = task.save_predictions
+        self._output_dir = str(task.folder / f".semantic{PARTIAL}") if self._writes else None
+        self._records = {record["file_name"]: record for record in task.records}
+        self._num_classes = len(task.categories)
+        self._classes = {index: index for index in range(self._num_classes)}
+        self._contiguous_id_to_dataset_id = dict(enumerate(task.categories.ids))
+        self._unlisted = [i for i, c in enumerate(task.categories.ids) if c <= NOT_LISTED]
+        self._ignore_label = self._num_classes  # void is the class after the last: 255 may be one
+        self._compute_boundary_iou = self._num_classes < MOST_FOR_BOUNDARIES
+        files = semantic_files(task)
+        self.input_file_to_gt_file = files or {name: name for name in self._records}
+        self.sem_seg_loading_fn = self._derive if files is None else self._read
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Compares images; classes that the dataset does not list are never the answer.
@@ -112,40 +121,22 @@ def _read_classes(png: str) -> np.ndarray:
         raise ValueError(f"{png}: cannot be read ({error}); restore it") from error
 
 
-def semantic_files(
-    dataset_name: str, metadata: Metadata, records: Sequence[Mapping]
-) -> dict[str, str] | None:
+def semantic_files(task: Task) -> dict[str, str] | None:
     """Returns the semantic PNG of each image file, which is named alike; None if there are none.
 
     Raises:
         FileNotFoundError: the folder of semantic PNGs is missing.
     """
-    root = metadata.get("sem_seg_root")
+    root = task.metadata.get("sem_seg_root")
     if root is None:
         return None
     if not Path(root).is_dir():
         raise FileNotFoundError(
-            f"{root}: the folder of the semantic PNGs of dataset {dataset_name!r} does not exist; "
+            f"{root}: the folder of the semantic PNGs of dataset {task.name!r} does not exist; "
             "create it (datasets/README.md) or set MODEL.KMAX_DEEPLAB.TEST.SEMANTIC_ON to False"
         )
     files = {}
-    for record in records:
-        relative = Path(record["file_name"]).relative_to(metadata.image_root)
+    for record in task.records:
+        relative = Path(record["file_name"]).relative_to(task.metadata.image_root)
         files[record["file_name"]] = str(Path(root, relative.with_suffix(".png")))
     return files
-
-
-def _register_view(metadata: Metadata, files: Mapping[str, str]) -> str:
-    """Registers what Detectron2's evaluator asks the catalogs for and returns its name there."""
-    name = f"{metadata.name}, semantic"
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        catalog.pop(name, None)
-    pairs = [{"file_name": image, "sem_seg_file_name": png} for image, png in files.items()]
-    DatasetCatalog.register(name, lambda: pairs)
-    MetadataCatalog.get(name).set(
-        stuff_classes=list(metadata.categories.names),
-        stuff_dataset_id_to_contiguous_id=metadata.categories.contiguous,
-        # Void is the class after the last: 255 may be a class.
-        ignore_label=len(metadata.categories),
-    )
-    return name
