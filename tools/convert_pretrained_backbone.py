@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kmax_deeplab import command
 from kmax_deeplab.checkpoint.files import read_checkpoint, write_checkpoint
-from kmax_deeplab.checkpoint.sources import SOURCES, recognise, translate
+from kmax_deeplab.checkpoint.sources import FAMILIES, recognise, translate
 from kmax_deeplab.checkpoint.timm_hub import find_timm_weights
 
 SCHEME = "timm://"
@@ -42,7 +42,7 @@ def convert(args: argparse.Namespace) -> str:
     state = read_checkpoint(path)["model"]
     if recognise(state) is None:
         raise ValueError(
-            f"{path} is none of {', '.join(source.title for source in SOURCES)}; its names are "
+            f"{path} is none of {', '.join(source.title for source in FAMILIES)}; its names are "
             f"like {list(state)[:3]}"
         )
     weights = translate(state)

@@ -30,7 +30,7 @@ PLACES = {"images": "images", "json": "panoptic.json", "pngs": "pngs"}
 """Where the parts of the dataset lie below its folder, as DATASETS.PANOPTIC names them."""
 
 
-def write_dataset(
+def write_synthetic_dataset(
     folder: Path, count: int, size: tuple[int, int], generator: torch.Generator
 ) -> dict[str, str]:
     """Writes a panoptic dataset of JPEGs and PNGs.
@@ -57,7 +57,7 @@ def write_dataset(
             {
                 "image_id": number,
                 "file_name": f"{number}.png",
-                "segments_info": describe_segments(ids, generator),
+                "segments_info": draw_segments_info(ids, generator),
             }
         )
     content = {"images": images, "annotations": annotations, "categories": list_categories()}
@@ -80,7 +80,7 @@ def make_ids(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     return torch.where(cells == VOID, 0, (cells + 1) * (MAX_ID // SEGMENTS))
 
 
-def describe_segments(ids: Tensor, generator: torch.Generator) -> list[dict]:
+def draw_segments_info(ids: Tensor, generator: torch.Generator) -> list[dict]:
     """Lists the segments of an image with random categories."""
     present = [segment_id for segment_id in ids.unique().tolist() if segment_id]
     categories = torch.randint(CATEGORIES, (len(present),), generator=generator).tolist()

@@ -17,7 +17,7 @@ BACKBONE, HEAD = "backbone.", "sem_seg_head."
 
 
 @dataclass(frozen=True)
-class Source:
+class Family:
     """Names of one family of ImageNet backbones.
 
     Args:
@@ -39,8 +39,8 @@ class Source:
         return name
 
 
-SOURCES = (
-    Source(
+FAMILIES = (
+    Family(
         title="torchvision or timm ResNet",
         marker="layer1.0.conv1.weight",
         rules=(
@@ -56,19 +56,19 @@ SOURCES = (
         ),
         unused=("fc.",),
     ),
-    Source(
+    Family(
         title="Detectron2 ResNet",
         marker="res2.0.conv1.weight",
         rules=(),
         unused=("fc.", "stem.fc.", "linear."),
     ),
-    Source(
+    Family(
         title="official ConvNeXt",
         marker="downsample_layers.0.0.weight",
         rules=(),
         unused=("norm.", "head."),
     ),
-    Source(
+    Family(
         title="timm ConvNeXt",
         marker="stages.0.blocks.0.conv_dw.weight",
         rules=(
@@ -100,10 +100,10 @@ class Weights:
     unused: list[str] = field(default_factory=list)
 
 
-def recognise(names: Iterable[str]) -> Source | None:
+def recognise(names: Iterable[str]) -> Family | None:
     """Returns the family of ImageNet backbones that has these names, if there is one."""
     names = set(names)
-    return next((source for source in SOURCES if source.marker in names), None)
+    return next((source for source in FAMILIES if source.marker in names), None)
 
 
 def translate(state: State, backbone: nn.Module | None = None) -> Weights:
@@ -135,7 +135,7 @@ def translate(state: State, backbone: nn.Module | None = None) -> Weights:
     return translate_backbone(source, state)
 
 
-def translate_backbone(source: Source, state: State) -> Weights:
+def translate_backbone(source: Family, state: State) -> Weights:
     """Gives the entries of an ImageNet classifier our names and drops its classifier."""
     unused = [name for name in state if name.startswith(source.unused)]
     ours = {source.translate(name): v for name, v in state.items() if name not in set(unused)}

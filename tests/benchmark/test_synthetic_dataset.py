@@ -4,12 +4,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
+from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
 from kmax_deeplab.data.format.pngs import read_ids
 
 
 def test_files_and_json_agree(tmp_path):
-    places = write_dataset(tmp_path / "set", 2, (60, 80), torch.Generator().manual_seed(0))
+    places = write_synthetic_dataset(
+        tmp_path / "set", 2, (60, 80), torch.Generator().manual_seed(0)
+    )
     content = json.loads((tmp_path / "set/panoptic.json").read_text())
     assert places["json"] == str(tmp_path / "set/panoptic.json")
     for image, annotation in zip(content["images"], content["annotations"], strict=True):
@@ -25,6 +27,6 @@ def test_files_and_json_agree(tmp_path):
 
 def test_the_same_seed_writes_the_same_files(tmp_path):
     for name in "ab":
-        write_dataset(tmp_path / name, 1, (40, 40), torch.Generator().manual_seed(3))
+        write_synthetic_dataset(tmp_path / name, 1, (40, 40), torch.Generator().manual_seed(3))
     for file in ("images/0.jpg", "pngs/0.png", "panoptic.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
+from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml")
@@ -66,7 +66,9 @@ def test_making_samples_is_measured_on_synthetic_images_if_there_are_no_files(
 
 
 def test_making_samples_is_measured_on_the_configs_own_data(tmp_path, monkeypatch, capsys):
-    places = write_dataset(tmp_path / "own", 3, (40, 60), torch.Generator().manual_seed(0))
+    places = write_synthetic_dataset(
+        tmp_path / "own", 3, (40, 60), torch.Generator().manual_seed(0)
+    )
     entry = {"name": "benchmarked", **places}
     words = ("DATASETS.TRAIN", "('benchmarked',)", "DATASETS.PANOPTIC", repr([entry]))
     title, _ = measure_data(tmp_path, monkeypatch, capsys, *words)

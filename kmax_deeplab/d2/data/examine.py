@@ -53,11 +53,11 @@ def examine(name: str, *, tested: bool = True) -> list[str]:
     found = check_places(source) or check_content(content, source.json)
     if not any(finding.kind in UNUSABLE for finding in found):
         pairs = pair_files(content, source.images, source.pngs, source.files)
-        found += check_files(spread(pairs, MOST_FILES), source.json)
+        found += check_files(sample_evenly(pairs, MOST_FILES), source.json)
     fatal = [finding for finding in found if finding.kind not in TOLERATED]
     if fatal:
         raise ValueError(describe_faults(name, fatal))
-    compare_labels(name, spread(pairs, MOST_PNGS), tested=tested)
+    compare_labels(name, sample_evenly(pairs, MOST_PNGS), tested=tested)
     metadata.describe(Categories.from_json(content["categories"]))
     examples = {finding.kind: finding.message for finding in reversed(found)}
     counts = Counter(finding.kind for finding in found)
@@ -100,7 +100,7 @@ def _read(name: str, pair: Pair, *, tested: bool) -> np.ndarray | None:
         raise ValueError(f"dataset {name!r}: {error}") from error
 
 
-def spread(pairs: Sequence[Pair], most: int) -> list[Pair]:
+def sample_evenly(pairs: Sequence[Pair], most: int) -> list[Pair]:
     """Picks at most so many pairs, evenly spread."""
     step = max(len(pairs) / most, 1)
     return [pairs[int(index * step)] for index in range(min(len(pairs), most))]

@@ -25,7 +25,7 @@ from kmax_deeplab.data.samples.reading import (
     require_described,
 )
 from kmax_deeplab.data.samples.targets import has_enough_labels, make_targets
-from kmax_deeplab.data.samples.view import LabelledView, look
+from kmax_deeplab.data.samples.view import LabelledView, crop_labels
 from kmax_deeplab.predict.inputs import as_input
 from kmax_deeplab.structures import Targets
 
@@ -112,11 +112,11 @@ class TrainMapper:
         """Reads what a random view shows of an image and its labels, and jitters its colours."""
         with open_image(record["file_name"]) as image:
             view = augmentations.draw_view(image.size[::-1])
-            window = view.cut(image)
+            window = view.crop(image)
         segment_map, segments, missing = read_labels(record, view.source)
         if missing:
             self.report_missing(record["pan_seg_file_name"], missing)
-        return look(view, augmentations.jitter.apply_image(window), segment_map, segments)
+        return crop_labels(view, augmentations.jitter.apply_image(window), segment_map, segments)
 
     def compose(
         self, record: Mapping, main: LabelledView, donor: LabelledView, rng: np.random.Generator

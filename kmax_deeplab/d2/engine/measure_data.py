@@ -16,7 +16,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 
 from kmax_deeplab.benchmark.stages import Row, Stages
-from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
+from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
 from kmax_deeplab.d2.data import mapper
 from kmax_deeplab.d2.data.augmentations import ColorJitter
 from kmax_deeplab.d2.data.catalog import register_from_config, register_panoptic
@@ -29,11 +29,11 @@ SYNTHETIC_COUNT = 16
 SEED = 0
 STAGES = (
     ("read image", view, "decode"),
-    ("resize, crop, flip", view.View, "scale"),
+    ("resize, crop, flip", view.View, "resize"),
     ("colour jitter", ColorJitter, "apply_image"),
     ("read labels", mapper, "read_labels"),
     ("read PNG", reading, "read_ids"),
-    ("find visible segments", mapper, "look"),
+    ("find visible segments", mapper, "crop_labels"),
     ("copy-paste", mapper, "copy_paste"),
     ("targets", mapper, "make_targets"),
 )
@@ -93,7 +93,7 @@ def training_records(cfg: CfgNode) -> Iterator[tuple[str, list[dict]]]:
         return
     with tempfile.TemporaryDirectory() as folder:
         generator = torch.Generator().manual_seed(SEED)
-        places = write_dataset(Path(folder), SYNTHETIC_COUNT, SYNTHETIC_SIZE, generator)
+        places = write_synthetic_dataset(Path(folder), SYNTHETIC_COUNT, SYNTHETIC_SIZE, generator)
         register_panoptic(folder, **places)
         try:
             source = f"synthetic {SYNTHETIC_SIZE[1]} × {SYNTHETIC_SIZE[0]} JPEGs"

@@ -28,7 +28,8 @@ from kmax_deeplab.d2.evaluation.instances import InstanceEvaluator
 from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
 from kmax_deeplab.d2.evaluation.semantic import SemanticEvaluator
 from kmax_deeplab.d2.evaluation.task import Task, make_task, require_panoptic
-from kmax_deeplab.data.check.query_count import count_queries, describe_excess
+from kmax_deeplab.data.check.query_count import describe_excess
+from kmax_deeplab.data.format.measures import count_queries
 from kmax_deeplab.whole_files import write_json
 
 logger = logging.getLogger(__name__)

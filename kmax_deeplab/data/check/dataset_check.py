@@ -18,9 +18,9 @@ from kmax_deeplab.data.check.json_check import (
     find_strays,
     pair_files,
 )
-from kmax_deeplab.data.check.query_count import count_queries
 from kmax_deeplab.data.format.contents import read_json
 from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
+from kmax_deeplab.data.format.measures import count_queries
 
 REMEDY = "create it or correct the dataset's paths"
 UNUSABLE = ("missing-place", "bad-json", "outside")

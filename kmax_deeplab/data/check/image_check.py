@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from kmax_deeplab.data.check.findings import Finding
 from kmax_deeplab.data.check.json_check import Pair
@@ -20,15 +19,8 @@ from kmax_deeplab.data.format.images import (
     require_usable,
     upright_size,
 )
+from kmax_deeplab.data.format.measures import Measure, measure_segments
 from kmax_deeplab.data.format.pngs import read_ids
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What a segment is in its PNG: pixels, and box (left, top, width, height) in pixels."""
-
-    area: int
-    bbox: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -86,24 +78,6 @@ def check_image(pair: Pair) -> ImageReport:
     listed = {segment["id"] for segment in segments}
     kept = {i: measure for i, measure in measures.items() if i in listed}
     return ImageReport(findings, kept, ids.size)
-
-
-def measure_segments(ids: np.ndarray) -> dict[int, Measure]:
-    """Counts the pixels and finds the box of every id but 0.
-
-    Args:
-        ids: (H, W) integer segment ids.
-    """
-    values, position = np.unique(ids, return_inverse=True)
-    position = position.reshape(ids.shape)  # (H, W)
-    areas = np.bincount(position.ravel(), minlength=len(values))
-    boxes = ndimage.find_objects(position + 1)
-    measures = {}
-    for value, area, (rows, columns) in zip(values.tolist(), areas.tolist(), boxes, strict=True):
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        if value:
-            measures[value] = Measure(area, (columns.start, rows.start, *size))
-    return measures
 
 
 def check_segments(

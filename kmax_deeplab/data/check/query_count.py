@@ -4,24 +4,13 @@ Every labelled thing and every class of stuff of an image needs a query of its o
 matching of training); what exceeds the model's number can neither be learnt nor found.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 STEP = 32
 """Proposed numbers of queries are multiples of it."""
 KEY = "MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES"
-
-
-def count_queries(segments_info: Iterable[Mapping]) -> int:
-    """Counts the queries that an image needs.
-
-    Args:
-        segments_info: one mapping per segment: "category_id", "isthing" and perhaps "iscrowd".
-    """
-    counted = [segment for segment in segments_info if not segment.get("iscrowd", 0)]
-    things = sum(bool(segment["isthing"]) for segment in counted)
-    return things + len({s["category_id"] for s in counted if not s["isthing"]})
 
 
 def propose_queries(needed: Sequence[int]) -> int:

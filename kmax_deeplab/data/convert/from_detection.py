@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from kmax_deeplab.data.convert.label_values import match_by_name, read_labels
+from kmax_deeplab.data.convert.label_values import match_by_name, read_values
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.contents import (
     ANY,
@@ -147,7 +147,7 @@ def draw_stuff(
     Raises:
         ValueError: the PNG has another size or a value that is no class; it is named.
     """
-    labels = read_labels(path)
+    labels = read_values(path)
     if labels.shape != size:
         raise ValueError(f"{path} has (height, width) {labels.shape}, the JSON says {size}")
     present = np.unique(labels).tolist()

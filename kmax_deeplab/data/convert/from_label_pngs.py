@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.convert.label_values import match_by_name, read_labels
+from kmax_deeplab.data.convert.label_values import match_by_name, read_values
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, require_usable, upright_size
 from kmax_deeplab.data.format.writer import DrawnImage, DrawnSegment
@@ -97,10 +97,10 @@ def draw_files(
     """
     seen: set[int] = set()
     for file in files:
-        semantic = read_labels(file.semantic)
+        semantic = read_values(file.semantic)
         seen |= set(np.unique(semantic).tolist())
         instances = (
-            np.zeros_like(semantic) if file.instances is None else read_labels(file.instances)
+            np.zeros_like(semantic) if file.instances is None else read_values(file.instances)
         )
         with Image.open(file.image) as image:
             require_usable(image)

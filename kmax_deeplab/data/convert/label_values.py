@@ -13,7 +13,7 @@ PLAIN_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 """Modes of PIL with one number a pixel; of a palette image the numbers count, not the colours."""
 
 
-def read_labels(path: str | Path) -> np.ndarray:
+def read_values(path: str | Path) -> np.ndarray:
     """Reads a label image: one number a pixel, or RGB colours that stand for R + 256 G + 65536 B.
 
     Returns:

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kmax_deeplab.data.check.image_check import measure_segments
-from kmax_deeplab.data.check.query_count import count_queries
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.contents import leaves_folder
+from kmax_deeplab.data.format.measures import count_queries, measure_segments
 from kmax_deeplab.data.format.pngs import write_ids
 from kmax_deeplab.whole_files import PARTIAL, write_json
 

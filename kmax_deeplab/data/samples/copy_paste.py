@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kmax_deeplab.data.samples.segments import Segment, tidy
+from kmax_deeplab.data.samples.segments import Segment, compact
 from kmax_deeplab.data.samples.targets import STRIDE
 from kmax_deeplab.data.samples.view import LabelledView
 from kmax_deeplab.structures import VOID
@@ -64,7 +64,7 @@ def copy_paste(
         ValueError: an image is larger than the size.
     """
     is_chosen = np.append(choose_segments(donor.segments, rng), False)  # the last serves VOID
-    is_pasted = donor.spread(is_chosen[donor.source_map])  # (h, w) of the donor
+    is_pasted = donor.resize(is_chosen[donor.source_map])  # (h, w) of the donor
     donor_part = tuple(map(slice, is_pasted.shape))
     image = pad(main.image, size, 0)
     _paste_pixels(image[donor_part], donor.image, is_pasted)
@@ -72,12 +72,12 @@ def copy_paste(
     is_real[donor_part] |= is_pasted
 
     grid = tuple(-(-side // STRIDE) for side in size)
-    grid_map = pad(main.spread(main.source_map, STRIDE), grid, VOID)
+    grid_map = pad(main.resize(main.source_map, STRIDE), grid, VOID)
     # Behind the main image's segments, the donor's indices collide with none.
-    donor_map = donor.spread(donor.source_map, STRIDE) + np.int32(len(main.segments))
+    donor_map = donor.resize(donor.source_map, STRIDE) + np.int32(len(main.segments))
     donor_part = tuple(map(slice, donor_map.shape))
     np.copyto(grid_map[donor_part], donor_map, where=is_pasted[::STRIDE, ::STRIDE])
-    return Scene(image, is_real, *tidy(grid_map, main.segments + donor.segments))
+    return Scene(image, is_real, *compact(grid_map, main.segments + donor.segments))
 
 
 def pad(values: np.ndarray, size: tuple[int, int], fill: int) -> np.ndarray:

@@ -161,7 +161,7 @@ def find_runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat[starts], np.diff(starts, append=flat.size)
 
 
-def tidy(
+def compact(
     segment_map: np.ndarray, segments: Sequence[Segment]
 ) -> tuple[np.ndarray, tuple[Segment, ...]]:
     """Makes one segment of all stuff of a class and drops segments without a pixel.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.samples.segments import Segment, tidy
+from kmax_deeplab.data.samples.segments import Segment, compact
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class View:
         columns = nearest(self.source[1], self.resized[1])[self.left :][: self.width]
         return columns[::-1] if self.is_mirrored else columns
 
-    def cut(self, image: Image.Image) -> np.ndarray:
+    def crop(self, image: Image.Image) -> np.ndarray:
         """Decodes an image and resizes the window alone.
 
         Returns:
@@ -60,9 +60,9 @@ class View:
         """
         if image.size != self.source[::-1]:
             raise ValueError(f"a view of {self.source} pixels cannot cut {image.size[::-1]}")
-        return self.scale(*decode(image, self.resized))
+        return self.resize(*decode(image, self.resized))
 
-    def scale(self, image: Image.Image, extent: tuple[float, float]) -> np.ndarray:
+    def resize(self, image: Image.Image, extent: tuple[float, float]) -> np.ndarray:
         """Resizes and mirrors the window of a decoded image.
 
         Args:
@@ -103,7 +103,7 @@ class LabelledView:
     rows: np.ndarray
     columns: np.ndarray
 
-    def spread(self, values: np.ndarray, stride: int = 1) -> np.ndarray:
+    def resize(self, values: np.ndarray, stride: int = 1) -> np.ndarray:
         """Looks up values of the source's pixels, (r, c), at every `stride`-th pixel of the image.
 
         Returns:
@@ -112,20 +112,20 @@ class LabelledView:
         return take(values, self.rows[::stride], self.columns[::stride])
 
 
-def look(
+def crop_labels(
     view: View, image: np.ndarray, segment_map: np.ndarray, segments: Sequence[Segment]
 ) -> LabelledView:
     """Joins the pixels that a view cut with the labels that it shows.
 
     Args:
         view: where to look.
-        image: (view.height, view.width, 3) uint8, from `view.cut`.
+        image: (view.height, view.width, 3) uint8, from `view.crop`.
         segment_map: (H, W) int32 of the source, index into `segments`, VOID where unlabelled.
         segments: all segments of the source.
     """
     rows, row_of = np.unique(view.rows(), return_inverse=True)
     columns, column_of = np.unique(view.columns(), return_inverse=True)
-    source_map, seen = tidy(take(segment_map, rows, columns), segments)
+    source_map, seen = compact(take(segment_map, rows, columns), segments)
     return LabelledView(image, source_map, seen, row_of, column_of)
 
 

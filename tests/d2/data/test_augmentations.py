@@ -42,7 +42,7 @@ def test_a_view_shows_what_detectron2_would(flip):
         plain(sample)
         np.random.seed(seed)
         view = augmentations.draw_view((60, 90))
-        difference = np.abs(view.cut(Image.fromarray(image)) - sample.image.astype(int))
+        difference = np.abs(view.crop(Image.fromarray(image)) - sample.image.astype(int))
         assert difference.max() <= 2
         if (view.height, view.width) == view.resized:
             assert difference.max() == 0

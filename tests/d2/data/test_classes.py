@@ -14,7 +14,7 @@ from kmax_deeplab.d2.data.classes import (
     prepare_datasets,
     prepare_prediction,
 )
-from kmax_deeplab.d2.data.examine import examine, spread
+from kmax_deeplab.d2.data.examine import examine, sample_evenly
 from kmax_deeplab.d2.data.mapper import build_train_mapper
 from kmax_deeplab.d2.data.sources import panoptic_source
 from kmax_deeplab.data.format.categories import Categories
@@ -150,9 +150,9 @@ def test_an_evaluation_needs_no_training_files(data, tmp_path):
 
 
 def test_few_files_are_taken_from_all_over_a_large_dataset():
-    assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert spread([1, 2], 5) == [1, 2]
-    assert spread([], 5) == []
+    assert sample_evenly(list(range(10)), 5) == [0, 2, 4, 6, 8]
+    assert sample_evenly([1, 2], 5) == [1, 2]
+    assert sample_evenly([], 5) == []
 
 
 def test_more_than_254_classes_reach_the_targets(data):

@@ -15,7 +15,7 @@ from kmax_deeplab.d2.data.augmentations import build_augmentations
 from kmax_deeplab.d2.data.catalog import register_panoptic
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, TrainMapper, build_train_mapper
 from kmax_deeplab.data.samples.segments import Segment
-from kmax_deeplab.data.samples.view import look
+from kmax_deeplab.data.samples.view import crop_labels
 from kmax_deeplab.structures import VOID
 
 
@@ -100,9 +100,9 @@ def test_labels_stay_on_their_pixels():
     for seed in range(10):
         np.random.seed(seed)
         view = augmentations.draw_view((300, 200))
-        moved = look(view, view.cut(image), stripes, segments)
+        moved = crop_labels(view, view.crop(image), stripes, segments)
         categories = np.array([segment.category for segment in moved.segments])
-        shown = categories[moved.spread(moved.source_map)]
+        shown = categories[moved.resize(moved.source_map)]
         assert shown.shape == moved.image.shape[:2]
         assert (np.abs(moved.image[..., 0] - 80.0 * shown) > 40).mean() < 0.01
 
@@ -231,7 +231,7 @@ def test_images_without_a_label_are_counted_once_and_drawn_anew(tiny_dataset, lo
     samples = [mapper(records[1], seed=seed) for seed in range(10)]
     assert all((sample["targets"].semantic != VOID).sum() > 0.039 * 425 for sample in samples)
     assert [message for message in logged if "1 of 3 images have no labelled segment" in message]
-    assert len(logged) == 1
+    assert len([line for line in logged if "no labelled" in line]) == 1
 
 
 def test_a_dataset_without_any_label_is_refused(tiny_dataset):

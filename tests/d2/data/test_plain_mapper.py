@@ -3,7 +3,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from kmax_deeplab.benchmark.synthetic_dataset import write_dataset
+from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
 from kmax_deeplab.d2.data.catalog import register_panoptic
 from kmax_deeplab.d2.data.mapper import TrainMapper
 from tests.d2.data.plain_mapper import StraightforwardMapper
@@ -13,7 +13,7 @@ from tests.d2.data.plain_mapper import StraightforwardMapper
 def records(tmp_path_factory):
     """Five images, in each of which a segment is a crowd."""
     folder = tmp_path_factory.mktemp("data") / "set"
-    places = write_dataset(folder, 5, (150, 203), torch.Generator().manual_seed(0))
+    places = write_synthetic_dataset(folder, 5, (150, 203), torch.Generator().manual_seed(0))
     register_panoptic(str(folder), **places)
     found = DatasetCatalog.get(str(folder))
     for record in found:

@@ -1,9 +1,9 @@
 from kmax_deeplab.data.check.query_count import (
-    count_queries,
     describe_distribution,
     describe_excess,
     propose_queries,
 )
+from kmax_deeplab.data.format.measures import count_queries
 
 
 def segment(category_id, isthing=True, iscrowd=0):

@@ -120,7 +120,7 @@ def test_it_equals_pasting_segment_by_segment(seed):
     owner = np.full((48, 48), "", dtype="<U20")
     for view, indices in ((main, range(len(main.segments))), (donor, chosen)):
         segment_map = np.full((48, 48), VOID)
-        segment_map[: view.image.shape[0], : view.image.shape[1]] = view.spread(view.source_map)
+        segment_map[: view.image.shape[0], : view.image.shape[1]] = view.resize(view.source_map)
         for index in indices:
             segment, mask = view.segments[index], segment_map == index
             which = f"{view.image[0, 0, 0]}.{index}" if segment.is_thing else "stuff"

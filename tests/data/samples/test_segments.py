@@ -5,10 +5,10 @@ from PIL import Image
 from kmax_deeplab.data.format.pngs import encode_ids, write_ids
 from kmax_deeplab.data.samples.segments import (
     Segment,
+    compact,
     find_runs,
     label_segments,
     read_true_ids,
-    tidy,
 )
 from kmax_deeplab.structures import VOID
 
@@ -51,7 +51,7 @@ def test_a_listed_segment_without_a_pixel_is_named_and_an_image_of_them_is_refus
     listed = [described(5, 0), described(6, 0), described(8, 3)]
     segment_map, segments, missing = label_segments(np.array([[0, 5, 8]]), listed)
     assert missing == [6] and segments[segment_map[0, 2]] == CAT
-    assert len(tidy(segment_map, segments)[1]) == 2
+    assert len(compact(segment_map, segments)[1]) == 2
     blank = np.zeros((2, 2), np.int32)
     with pytest.raises(ValueError, match=r"ids \[5, 6, 8\] are in the JSON, none is in the PNG"):
         label_segments(blank, listed)
@@ -74,9 +74,9 @@ def test_ground_truth_of_another_set_or_with_swapped_channels_is_named(tmp_path)
 
 def test_tidy_merges_stuff_of_a_class_keeps_things_apart_and_drops_the_invisible():
     segment_map = np.array([[0, 1, 2], [3, 4, VOID]], dtype=np.int32)
-    tidied, segments = tidy(segment_map, (SKY, CAT, SKY, CAT, Segment(1, False), CAT))
+    compacted, segments = compact(segment_map, (SKY, CAT, SKY, CAT, Segment(1, False), CAT))
     assert segments == (SKY, CAT, CAT, Segment(1, False))
-    assert tidied.tolist() == [[0, 1, 0], [2, 3, VOID]]
+    assert compacted.tolist() == [[0, 1, 0], [2, 3, VOID]]
 
 
 def test_runs_of_equal_values_are_found_across_rows():

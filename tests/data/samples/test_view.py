@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmax_deeplab.data.samples.segments import Segment, tidy
-from kmax_deeplab.data.samples.view import View, look, nearest
+from kmax_deeplab.data.samples.segments import Segment, compact
+from kmax_deeplab.data.samples.view import View, crop_labels, nearest
 from kmax_deeplab.structures import VOID
 
 
@@ -50,7 +50,7 @@ def test_a_window_equals_resizing_all_and_cropping_but_for_rounding(seed):
     view = random_view(rng)
     image = random_photo(rng, view.source)
     want = plainly(view, image, Image.Resampling.BILINEAR).astype(int)
-    difference = np.abs(view.cut(image) - want)
+    difference = np.abs(view.crop(image) - want)
     assert difference.max() <= 2
     assert difference.mean() < 0.5 and (difference == 2).mean() < 0.01
 
@@ -61,7 +61,7 @@ def test_a_view_of_the_whole_image_equals_resizing_it_to_the_last_bit(seed):
     drawn = random_view(rng)
     view = View(drawn.source, drawn.resized, 0, 0, *drawn.resized, is_mirrored=drawn.is_mirrored)
     image = random_photo(rng, view.source)
-    assert (view.cut(image) == plainly(view, image, Image.Resampling.BILINEAR)).all()
+    assert (view.crop(image) == plainly(view, image, Image.Resampling.BILINEAR)).all()
 
 
 def test_rows_and_columns_are_those_of_pil_for_every_pair_of_sizes_up_to_70():
@@ -84,11 +84,11 @@ def test_labels_equal_resizing_and_cropping_the_whole_map_to_the_last_pixel(seed
     segment_map = rng.integers(VOID, 9, view.source).astype(np.int32)
     coded = Image.fromarray((segment_map + 1).astype(np.uint8)[..., None].repeat(3, axis=2))
     resized = plainly(view, coded, Image.Resampling.NEAREST)[..., 0].astype(np.int32) - 1
-    want, seen = tidy(resized, segments)
-    labelled = look(view, view.cut(random_photo(rng, view.source)), segment_map, segments)
+    want, seen = compact(resized, segments)
+    labelled = crop_labels(view, view.crop(random_photo(rng, view.source)), segment_map, segments)
     assert labelled.segments == seen
-    assert (labelled.spread(labelled.source_map) == want).all()
-    assert (labelled.spread(labelled.source_map, 4) == want[::4, ::4]).all()
+    assert (labelled.resize(labelled.source_map) == want).all()
+    assert (labelled.resize(labelled.source_map, 4) == want[::4, ::4]).all()
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_a_jpeg_is_decoded_as_small_as_is_still_enough(monkeypatch, needed, deco
         sizes.append(image.size[::-1])
         return scale(view, image, extent)
 
-    monkeypatch.setattr(View, "scale", spy)
+    monkeypatch.setattr(View, "resize", spy)
     jpeg = as_jpeg(smooth_photo(np.random.default_rng(0), (480, 640)))
-    assert View((480, 640), needed, 0, 0, *needed).cut(jpeg).shape == (*needed, 3)
+    assert View((480, 640), needed, 0, 0, *needed).crop(jpeg).shape == (*needed, 3)
     assert sizes == [decoded]
 
 
@@ -122,7 +122,7 @@ def test_a_jpeg_decoded_small_shows_nearly_the_same_at_the_same_place(seed):
     view = View(source, resized, 3, 5, resized[0] - 7, resized[1] - 9, is_mirrored=True)
     jpeg = as_jpeg(smooth_photo(rng, source))
     want = plainly(view, jpeg.copy(), Image.Resampling.BILINEAR).astype(int)
-    difference = np.abs(view.cut(jpeg) - want)
+    difference = np.abs(view.crop(jpeg) - want)
     assert difference.mean() < 2.5
     moved = np.abs(want[:, 1:] - want[:, :-1]).mean()
     assert difference.mean() < moved / 8  # a shift by a pixel would show as much as `moved`
@@ -133,10 +133,10 @@ def test_images_of_every_mode_become_rgb(mode):
     image = smooth_photo(np.random.default_rng(0), (48, 60)).convert(mode)
     view = View((48, 60), (96, 120), 10, 20, 50, 60)
     want = plainly(view, image.convert("RGB"), Image.Resampling.BILINEAR).astype(int)
-    assert np.abs(view.cut(image) - want).max() <= 2
+    assert np.abs(view.crop(image) - want).max() <= 2
 
 
 def test_an_image_of_another_size_is_refused():
     view = View((48, 60), (96, 120), 0, 0, 96, 120)
     with pytest.raises(ValueError, match=r"\(48, 60\) pixels cannot cut \(60, 48\)"):
-        view.cut(Image.new("RGB", (48, 60)))
+        view.crop(Image.new("RGB", (48, 60)))
