@@ -35,11 +35,11 @@ BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+")
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
     "benchmark": {"PIL"},
-    "checkpoint": {"fvcore", "huggingface_hub", "iopath", "safetensors", "tensorflow"},
+    "checkpoint": {"fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow"},
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
     "predict": {"PIL"},
-    "visualize": {"PIL", "tqdm"},
+    "visualize": {"PIL", "matplotlib", "tqdm"},
     "whole_files": {"PIL"},
 }
 """Libraries of the core, and what single rooms need besides to read and write files."""

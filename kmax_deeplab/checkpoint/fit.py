@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tabulate import tabulate
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -33,12 +34,10 @@ class Fit:
             "unexpected": self.unexpected,
             "other shape": self.mismatched,
         }
-        rows = [("", "entry", "in the file", "here")]
-        rows += [(kind, *row) for kind, found in kinds.items() for row in found[:limit]]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        rows = [(kind, *row) for kind, found in kinds.items() for row in found[:limit]]
+        lines = tabulate(rows, ["", "entry", "in the file", "here"], "plain", disable_numparse=True)
         more = {kind: len(found) - limit for kind, found in kinds.items() if len(found) > limit}
-        return "\n".join([*lines, *(f"… and {n} more {kind}" for kind, n in more.items())])
+        return "\n".join([lines, *(f"… and {n} more {kind}" for kind, n in more.items())])
 
 
 def compare(state: State, wanted: State) -> Fit:

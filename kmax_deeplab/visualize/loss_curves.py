@@ -4,17 +4,21 @@ The file holds one JSON object per line, written every 20 iterations. A resumed 
 iterations that an interrupted one had already logged; the last value counts.
 """
 
+import io
 import json
-import math
 import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
 LAYER_LOSS = re.compile(r"(loss_\w+?)_(\d+)")
 """Name of a loss of one k-means layer: the final output's name and the layer's index."""
-WIDTH, HEIGHT = 460, 220
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 26
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+SIZE = (4.6, 2.2)
+"""(width, height) of a chart; in inches of 72 points."""
 
 
 @dataclass(frozen=True)
@@ -85,54 +89,21 @@ def draw_chart(title: str, curves: list[Curve]) -> str:
         curves: at least one, each with at least one point.
 
     Returns:
-        An `<svg>` element that takes its colours from the page's CSS classes.
+        An `<svg>` element; the page colours its texts and the lines "strong" and "faint".
     """
-    last = max(curve.iterations[-1] for curve in curves)
-    highest = max(max(curve.values) for curve in curves)
-    top = _round_up(highest)
-    lines = [_polyline(curve, last, top, "faint") for curve in curves[1:]]
-    lines.append(_polyline(curves[0], last, top, "strong"))
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        + "".join(_axes(last, top) + lines)
-        + "</svg>"
-    )
-
-
-def _round_up(value: float) -> float:
-    """Returns the next 1, 2, 2.5 or 5 times a power of ten; 1 if the value is not positive."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** math.ceil(math.log10(value))
-    return next(power * share for share in (0.1, 0.2, 0.25, 0.5, 1.0) if power * share >= value)
-
-
-def _polyline(curve: Curve, last: int, top: float, style: str) -> str:
-    points = " ".join(
-        f"{_x(iteration, last):.1f},{_y(value, top):.1f}"
-        for iteration, value in zip(curve.iterations, curve.values, strict=True)
-    )
-    return f'<polyline class="{style}" points="{points}"/>'
-
-
-def _axes(last: int, top: float) -> list[str]:
-    """Returns four horizontal grid lines with their values, and the ends of the iteration axis."""
-    parts = []
-    for quarter in range(5):
-        value = top * quarter / 4
-        y = _y(value, top)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{value:.3g}</text>')
-    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 6}">0</text>')
-    parts.append(
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{last + 1} iterations</text>'
-    )
-    return parts
-
-
-def _x(iteration: int, last: int) -> float:
-    return LEFT + (WIDTH - LEFT - RIGHT) * iteration / max(last, 1)
-
-
-def _y(value: float, top: float) -> float:
-    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
+    figure = Figure(SIZE, layout="constrained")
+    axes = figure.subplots()
+    for curve in (*curves[1:], curves[0]):
+        (line,) = axes.plot(curve.iterations, curve.values)
+        line.set_gid("strong" if curve is curves[0] else "faint")
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if min(curves[0].values) < 0 else 0.0)
+    axes.set_xlabel("iterations")
+    axes.grid(axis="y", color="#8884")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    file = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
+    svg = file.getvalue()
+    name = f'<svg role="img" aria-label="{escape(title, quote=True)}"'
+    return svg[svg.index("<svg") :].replace("<svg", name, 1)

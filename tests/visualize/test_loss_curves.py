@@ -48,10 +48,10 @@ def test_layers_are_grouped_with_the_final_output_first():
 
 
 @pytest.mark.parametrize("values", [[3.0, 0.02], [0.0, 0.0], [0.0031, 0.0004]])
-def test_a_chart_is_well_formed_and_its_points_lie_inside(values):
-    svg = ElementTree.fromstring(draw_chart("a < b", [Curve([0, 99], values)]))
-    _, _, width, height = map(float, svg.get("viewBox").split())
-    points = [tuple(map(float, p.split(","))) for p in svg.find("polyline").get("points").split()]
-    assert len(points) == 2
-    assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
-    assert points[0][1] <= points[1][1]
+def test_a_chart_is_well_formed_named_and_has_a_line_for_each_curve(values):
+    drawn = draw_chart("a < b", [Curve([0, 99], values), Curve([0, 99], [1.0, 1.0])])
+    svg = ElementTree.fromstring(drawn)
+    assert svg.get("aria-label") == "a < b"
+    ids = [element.get("id") for element in svg.iter() if element.get("id")]
+    assert ids.index("faint") < ids.index("strong")
+    assert drawn == draw_chart("a < b", [Curve([0, 99], values), Curve([0, 99], [1.0, 1.0])])

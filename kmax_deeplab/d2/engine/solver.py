@@ -8,7 +8,12 @@ from detectron2.config import CfgNode
 from detectron2.solver import LRMultiplier
 from detectron2.solver import build_lr_scheduler as build_detectron2_lr_scheduler
 from detectron2.solver.build import maybe_add_gradient_clipping
-from fvcore.common.param_scheduler import ParamScheduler
+from fvcore.common.param_scheduler import (
+    CompositeParamScheduler,
+    LinearParamScheduler,
+    ParamScheduler,
+    PolynomialDecayParamScheduler,
+)
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -95,8 +100,26 @@ def _clip_full_model(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
     )
 
 
-class WarmupPoly(ParamScheduler):
-    """TF2WarmupPolyLR: a linear warm-up, then a polynomial decay of the global iteration.
+class FlooredPoly(PolynomialDecayParamScheduler):
+    """Polynomial decay that ends at a least factor.
+
+    Args:
+        power: of the decay.
+        floor: least factor.
+    """
+
+    def __init__(self, power: float, floor: float) -> None:
+        super().__init__(1.0, power)
+        self._floor = floor
+
+    def __call__(self, where: float) -> float:
+        return max(super().__call__(where), self._floor)
+
+
+def warmup_poly(
+    max_iter: int, warmup_iters: int, *, warmup_factor: float, power: float, floor: float = 0.0
+) -> ParamScheduler:
+    """Builds TF2WarmupPolyLR: a linear warm-up, then a polynomial decay of the global iteration.
 
     The decay does not start anew after the warm-up, so the curve drops there.
 
@@ -107,28 +130,13 @@ class WarmupPoly(ParamScheduler):
         power: of the decay.
         floor: least factor of the decay.
     """
-
-    def __init__(
-        self,
-        max_iter: int,
-        warmup_iters: int,
-        *,
-        warmup_factor: float,
-        power: float,
-        floor: float = 0.0,
-    ):
-        self.max_iter = max_iter
-        self.warmup_iters = warmup_iters
-        self.warmup_factor = warmup_factor
-        self.power = power
-        self.floor = floor
-
-    def __call__(self, where: float) -> float:
-        iteration = round(where * self.max_iter)
-        if iteration < self.warmup_iters:
-            progress = iteration / self.warmup_iters
-            return self.warmup_factor + (1.0 - self.warmup_factor) * progress
-        return max((1.0 - iteration / self.max_iter) ** self.power, self.floor)
+    decay, share = FlooredPoly(power, floor), min(warmup_iters / max_iter, 1.0)
+    if share == 0:
+        return decay
+    warmup = LinearParamScheduler(warmup_factor, 1.0)
+    if share == 1:
+        return warmup
+    return CompositeParamScheduler([warmup, decay], [share, 1 - share], ["rescaled", "fixed"])
 
 
 @contextmanager
@@ -151,7 +159,7 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRMult
     """Builds TF2WarmupPolyLR, or any schedule of Detectron2, by `SOLVER.LR_SCHEDULER_NAME`."""
     if cfg.SOLVER.LR_SCHEDULER_NAME != "TF2WarmupPolyLR":
         return build_detectron2_lr_scheduler(cfg, optimizer)
-    schedule = WarmupPoly(
+    schedule = warmup_poly(
         cfg.SOLVER.MAX_ITER,
         cfg.SOLVER.WARMUP_ITERS,
         warmup_factor=cfg.SOLVER.WARMUP_FACTOR,

@@ -9,10 +9,10 @@ from torch import nn
 
 from kmax_deeplab.checkpoint.released import from_released
 from kmax_deeplab.d2.engine.solver import (
-    WarmupPoly,
     build_lr_scheduler,
     build_optimizer,
     parameter_groups,
+    warmup_poly,
 )
 from tests.d2.config.test_keys import config
 from tests.golden import released
@@ -58,7 +58,7 @@ def test_full_model_clipping_bounds_the_norm_of_all_gradients_together():
 
 
 def test_the_schedule_warms_up_linearly_and_then_follows_the_polynomial_of_the_whole_run():
-    schedule = WarmupPoly(1000, 100, warmup_factor=0.001, power=0.9)
+    schedule = warmup_poly(1000, 100, warmup_factor=0.001, power=0.9)
     assert schedule(0 / 1000) == pytest.approx(0.001)
     assert schedule(99 / 1000) == pytest.approx(0.001 + 0.999 * 0.99)
     assert schedule(100 / 1000) == pytest.approx(0.9**0.9)
@@ -67,13 +67,13 @@ def test_the_schedule_warms_up_linearly_and_then_follows_the_polynomial_of_the_w
 
 def test_the_schedule_is_the_released_one():
     curve = released.read("optimizer.json.gz")["lr_curve_1000_warmup100_factor0.001_power0.9"]
-    schedule = WarmupPoly(1000, 100, warmup_factor=0.001, power=0.9)
+    schedule = warmup_poly(1000, 100, warmup_factor=0.001, power=0.9)
     ours = {iteration: schedule(int(iteration) / 1000) for iteration in curve}
     assert ours == pytest.approx(curve, rel=1e-12)
 
 
 def test_the_decay_never_falls_below_its_floor():
-    schedule = WarmupPoly(1000, 0, warmup_factor=0.001, power=0.9, floor=0.1)
+    schedule = warmup_poly(1000, 0, warmup_factor=0.001, power=0.9, floor=0.1)
     assert schedule(0.999) == 0.1
 
 
