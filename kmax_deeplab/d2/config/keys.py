@@ -95,6 +95,10 @@ def _add_network(cfg: CfgNode) -> None:
     node.RECOMPUTE_ACTIVATIONS = True
     node.SIZE_DIVISIBILITY = -1
 
+    # Of MODEL.BACKBONE.NAME "kMaXBackbone", in YAML files: `kind`, one of model/build.BACKBONES,
+    # and the arguments of its constructor.
+    node.BACKBONE = CfgNode(new_allowed=True)
+
     node.PIXEL_DEC = CfgNode()
     node.PIXEL_DEC.NAME = "kMaXPixelDecoder"
     node.PIXEL_DEC.IN_FEATURES = ["res2", "res3", "res4", "res5"]

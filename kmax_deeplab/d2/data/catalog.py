@@ -20,6 +20,7 @@ from kmax_deeplab.data.format.categories import Categories, align
 logger = logging.getLogger(__name__)
 
 ENTRY_KEYS = ("name", "images", "json", "pngs")
+OPTIONAL_KEYS = ("evaluator",)
 OTHER_THAN_PUBLISHED = (
     "lists other categories than the published ones, or in another order: prepare it again "
     "(datasets/README.md), or name it in DATASETS.PANOPTIC"
@@ -68,7 +69,9 @@ class PanopticMetadata(Metadata):
         )
 
 
-def register_panoptic(name: str, images: str, json: str, pngs: str) -> None:
+def register_panoptic(
+    name: str, images: str, json: str, pngs: str, evaluator: str = "coco_panoptic_seg"
+) -> None:
     """Registers a panoptic dataset under a name; the same registration twice is harmless.
 
     Args:
@@ -76,12 +79,14 @@ def register_panoptic(name: str, images: str, json: str, pngs: str) -> None:
         images: folder below which the JSON's images lie.
         json: COCO-panoptic JSON.
         pngs: folder below which the JSON's panoptic PNGs lie.
+        evaluator: which metrics it is evaluated by, of `evaluation.build.EVALUATORS`.
 
     Raises:
         ValueError: the name belongs to another dataset already.
     """
     images, json, pngs = (str(Path(path).expanduser()) for path in (images, json, pngs))
     places = {"image_root": images, "panoptic_json": json, "panoptic_root": pngs}
+    places |= {"evaluator_type": evaluator}
     if name in DatasetCatalog:
         registered = MetadataCatalog.get(name)
         before = {key: registered.get(key) for key in places}
@@ -93,7 +98,6 @@ def register_panoptic(name: str, images: str, json: str, pngs: str) -> None:
         return
     MetadataCatalog[name] = PanopticMetadata(
         name=name,
-        evaluator_type="coco_panoptic_seg",
         ignore_label=255,
         label_divisor=1000,
         **places,
@@ -108,9 +112,11 @@ def register_from_config(cfg: CfgNode) -> None:
         ValueError: an entry does not consist of name, images, json and pngs.
     """
     for entry in cfg.DATASETS.PANOPTIC:
-        if not isinstance(entry, Mapping) or set(entry) != set(ENTRY_KEYS):
+        keys = set(entry) - set(OPTIONAL_KEYS) if isinstance(entry, Mapping) else set()
+        if keys != set(ENTRY_KEYS):
             raise ValueError(
-                f"DATASETS.PANOPTIC: {entry!r} must be a mapping with the keys {list(ENTRY_KEYS)}"
+                f"DATASETS.PANOPTIC: {entry!r} must be a mapping with the keys {list(ENTRY_KEYS)} "
+                f"and, if wanted, {list(OPTIONAL_KEYS)}"
             )
         register_panoptic(**entry)
 

@@ -51,6 +51,13 @@ def D2Timm(cfg: CfgNode, input_shape: ShapeSpec) -> TimmFeatures:
     return backbone
 
 
+@BACKBONE_REGISTRY.register()
+def kMaXBackbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """Builds any backbone of the core by the keys `MODEL.KMAX_DEEPLAB.BACKBONE`."""
+    refuse_freezing(cfg)
+    return build_backbone(settings.by_kind(cfg))
+
+
 def refuse_freezing(cfg: CfgNode) -> None:
     """Refuses MODEL.BACKBONE.FREEZE_AT for a backbone that does not know it.
 

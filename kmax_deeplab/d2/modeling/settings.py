@@ -9,6 +9,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from kmax_deeplab.losses.criterion import LossSettings
+from kmax_deeplab.model.build import BACKBONES as KINDS
 from kmax_deeplab.model.description import HeadDescription, InputDescription, ModelDescription
 from kmax_deeplab.model.kmax import Outputs
 from kmax_deeplab.modeling.backbone import STRIDES, FeatureShape, coarse_to_fine
@@ -127,11 +128,27 @@ def timm(cfg: CfgNode) -> dict[str, Any]:
     }
 
 
+def by_kind(cfg: CfgNode) -> dict[str, Any]:
+    """Describes `kMaXBackbone` by MODEL.KMAX_DEEPLAB.BACKBONE, as the core's constructor takes it.
+
+    Raises:
+        ValueError: its kind is not named.
+    """
+    node = cfg.MODEL.KMAX_DEEPLAB.BACKBONE
+    if "kind" not in node:
+        raise ValueError(
+            "MODEL.BACKBONE.NAME kMaXBackbone needs MODEL.KMAX_DEEPLAB.BACKBONE in a YAML file: "
+            f"kind, one of {list(KINDS)}, and the arguments of its constructor"
+        )
+    return dict(node)
+
+
 BACKBONES: dict[str, Callable[[CfgNode], dict[str, Any]]] = {
     "custom_bn_build_resnet_backbone": resnet,
     "D2ConvNeXt": convnext,
     "D2AxialResNet": axial_resnet,
     "D2Timm": timm,
+    "kMaXBackbone": by_kind,
 }
 """Backbones of the core by MODEL.BACKBONE.NAME."""
 OURS = {

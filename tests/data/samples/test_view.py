@@ -102,11 +102,11 @@ def test_labels_equal_resizing_and_cropping_the_whole_map_to_the_last_pixel(seed
 )
 def test_a_jpeg_is_decoded_as_small_as_is_still_enough(monkeypatch, needed, decoded):
     sizes = []
-    scale = View.scale
+    resize = View.resize
 
     def spy(view, image, extent):
         sizes.append(image.size[::-1])
-        return scale(view, image, extent)
+        return resize(view, image, extent)
 
     monkeypatch.setattr(View, "resize", spy)
     jpeg = as_jpeg(smooth_photo(np.random.default_rng(0), (480, 640)))
