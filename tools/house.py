@@ -2,6 +2,7 @@
 
     python tools/house.py                  # the tree as it lies here
     python tools/house.py 0b557fb HEAD     # commits side by side
+    python tools/house.py --walk           # through which files a record becomes a sample
 
 A room is a folder of the package, or a file that lies beside the folders. An arrow is a room that
 imports another; it runs up if the other one imports it too, directly or over others (a circle).
@@ -9,13 +10,19 @@ imports another; it runs up if the other one imports it too, directly or over ot
 
 import argparse
 import ast
+import contextlib
 import io
 import re
 import subprocess
+import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from types import FrameType
 
+import numpy as np
+import torch
 from tabulate import tabulate
 
 from kmax_deeplab import command
@@ -33,6 +40,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("commits", nargs="*", metavar="COMMIT", help="default: the files here")
     parser.add_argument("--rooms", action="store_true", help="list the arrows of the last one")
+    parser.add_argument("--walk", action="store_true", help="a record's way to a sample, here")
     return parser.parse_args(arguments)
 
 
@@ -139,8 +147,50 @@ def count(sources: Sources) -> dict[str, object]:
     }
 
 
+def walk() -> list[str]:
+    """Makes a training sample and returns the files that the mapper goes through, stay by stay."""
+    from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
+    from kmax_deeplab.d2.data import mapper
+    from kmax_deeplab.d2.data.catalog import load_panoptic, register_panoptic
+
+    stays, center = ["mapper"], Path(mapper.__file__)
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        file = Path(frame.f_code.co_filename)
+        back = frame.f_back
+        while back and back.f_code.co_filename == contextlib.__file__:
+            back = back.f_back
+        caller = back and Path(back.f_code.co_filename)
+        is_step = event == "call" and ROOT in file.parents and center in (file, caller)
+        if is_step and stays[-1] != file.stem:
+            stays.append(file.stem)
+
+    with tempfile.TemporaryDirectory() as folder:
+        generator = torch.Generator().manual_seed(0)
+        places = write_synthetic_dataset(Path(folder), 3, (120, 160), generator)
+        register_panoptic(folder, **places)
+        records = load_panoptic(folder, **places)
+        make = mapper.TrainMapper(records, folder, image_size=(129, 129), scale_range=(0.8, 1.2))
+        make.draw(records[0], np.random.default_rng(0))
+        main, donor = (make.load(record, make.main) for record in records[:2])
+        sys.setprofile(watch)
+        try:
+            make.load(records[0], make.main)
+            make.compose(records[0], main, donor, np.random.default_rng(0))
+        finally:
+            sys.setprofile(None)
+    return stays
+
+
 def run(args: argparse.Namespace) -> None:
     """Prints the table, and the arrows if asked for."""
+    if args.walk:
+        stays = walk()
+        rooms = len(set(stays))
+        print(
+            f"{' → '.join(stays)}: {len(stays)} stays, {rooms} rooms, {len(stays) - rooms} returns"
+        )
+        return
     trees = {commit: read_commit(commit) for commit in args.commits} or {"here": read_tree()}
     counted = {name: count(sources) for name, sources in trees.items()}
     rows = [[what, *(c[what] for c in counted.values())] for what in next(iter(counted.values()))]

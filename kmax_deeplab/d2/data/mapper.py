@@ -19,13 +19,12 @@ from kmax_deeplab.d2.data.augmentations import Augmentations, build_augmentation
 from kmax_deeplab.data.samples.copy_paste import copy_paste
 from kmax_deeplab.data.samples.reading import (
     UnreadableImageError,
-    open_image,
+    open_labelled,
     read_image,
-    read_labels,
     require_described,
 )
 from kmax_deeplab.data.samples.targets import has_enough_labels, make_targets
-from kmax_deeplab.data.samples.view import LabelledView, crop_labels
+from kmax_deeplab.data.samples.view import LabelledView, show
 from kmax_deeplab.predict.inputs import as_input
 from kmax_deeplab.structures import Targets
 
@@ -110,13 +109,12 @@ class TrainMapper:
 
     def load(self, record: Mapping, augmentations: Augmentations) -> LabelledView:
         """Reads what a random view shows of an image and its labels, and jitters its colours."""
-        with open_image(record["file_name"]) as image:
+        with open_labelled(record) as (image, labels):
             view = augmentations.draw_view(image.size[::-1])
-            window = view.crop(image)
-        segment_map, segments, missing = read_labels(record, view.source)
-        if missing:
-            self.report_missing(record["pan_seg_file_name"], missing)
-        return crop_labels(view, augmentations.jitter.apply_image(window), segment_map, segments)
+            shown = show(view, image, labels, augmentations.jitter.apply_image)
+        if labels.missing:
+            self.report_missing(record["pan_seg_file_name"], labels.missing)
+        return shown
 
     def compose(
         self, record: Mapping, main: LabelledView, donor: LabelledView, rng: np.random.Generator

@@ -31,9 +31,9 @@ STAGES = (
     ("read image", view, "decode"),
     ("resize, crop, flip", view.View, "resize"),
     ("colour jitter", ColorJitter, "apply_image"),
-    ("read labels", mapper, "read_labels"),
+    ("read labels", reading, "read_labels"),
     ("read PNG", reading, "read_ids"),
-    ("find visible segments", mapper, "crop_labels"),
+    ("find visible segments", view, "crop_labels"),
     ("copy-paste", mapper, "copy_paste"),
     ("targets", mapper, "make_targets"),
 )

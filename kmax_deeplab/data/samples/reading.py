@@ -21,7 +21,7 @@ from kmax_deeplab.data.format.images import (
 from kmax_deeplab.data.format.pngs import DamagedPngError, read_ids
 from kmax_deeplab.data.samples.segments import (
     LabelledImage,
-    Segment,
+    Labels,
     label_segments,
     require_size,
 )
@@ -45,23 +45,30 @@ def read_labelled(record: Mapping) -> LabelledImage:
     Raises:
         ValueError: sizes or segment ids of image, PNG and record differ.
     """
-    image = read_image(record["file_name"])
-    segment_map, segments, _ = read_labels(record, image.shape[:2])
-    return LabelledImage(image, segment_map, segments)
+    with open_labelled(record) as (image, labels):
+        pixels = np.asarray(image.convert("RGB"))
+    return LabelledImage(pixels, labels.segment_map, labels.segments)
 
 
-def read_labels(
-    record: Mapping, size: tuple[int, int]
-) -> tuple[np.ndarray, tuple[Segment, ...], list[int]]:
+@contextmanager
+def open_labelled(record: Mapping) -> Iterator[tuple[Image.Image, Labels]]:
+    """Opens the image of a record, which need not be decoded yet, and reads its labels.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        UnreadableImageError: one is damaged, or of a kind that is not looked at.
+        ValueError: sizes or segment ids of image, PNG and record differ.
+    """
+    with open_image(record["file_name"]) as image:
+        yield image, read_labels(record, image.size[::-1])
+
+
+def read_labels(record: Mapping, size: tuple[int, int]) -> Labels:
     """Reads the panoptic PNG of a record.
 
     Args:
         record: names the files, the segments and possibly the size.
         size: (H, W) of the image, upright.
-
-    Returns:
-        segment_map (H, W) int32, VOID where unlabelled, the segments it indexes, and the ids listed
-        without a pixel (see `label_segments`).
 
     Raises:
         FileNotFoundError: there is no such PNG.
@@ -79,10 +86,9 @@ def read_labels(
     require_size(png_file, ids.shape, size)
     require_described(record, ids.shape)
     try:
-        segment_map, segments, missing = label_segments(ids, record["segments_info"])
+        return label_segments(ids, record["segments_info"])
     except ValueError as error:
         raise ValueError(f"{png_file} (of {image_file}): {error}") from error
-    return segment_map, segments, missing
 
 
 def require_described(record: Mapping, size: tuple[int, int]) -> None:
@@ -120,14 +126,18 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
             kind that is not looked at (see `data.format.images`).
     """
     try:
-        with open(path, "rb") as file:
-            yield _open_upright(file, path)
+        file = open(path, "rb")  # noqa: SIM115  closed below
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} {MISSING}") from error
-    except UnreadableImageError:
-        raise
-    except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
+    except OSError as error:
         raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error
+    with file:
+        try:
+            yield _open_upright(file, path)
+        except (UnreadableImageError, FileNotFoundError):
+            raise
+        except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
+            raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error
 
 
 def _open_upright(file: IO[bytes], path: str | Path) -> Image.Image:

@@ -7,6 +7,7 @@ segment indices in which everything without a label, crowds included, is VOID (s
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,19 +40,27 @@ class LabelledImage:
     segments: tuple[Segment, ...]
 
 
-def label_segments(
-    ids: np.ndarray, segments_info: Sequence[Mapping]
-) -> tuple[np.ndarray, tuple[Segment, ...], list[int]]:
+class Labels(NamedTuple):
+    """The labels of an image.
+
+    Attributes:
+        segment_map: (H, W) int32, index into `segments`, VOID where unlabelled.
+        segments: the segments, each of which may or may not have pixels.
+        missing: ids of the segments that are listed without a pixel.
+    """
+
+    segment_map: np.ndarray
+    segments: tuple[Segment, ...]
+    missing: list[int]
+
+
+def label_segments(ids: np.ndarray, segments_info: Sequence[Mapping]) -> Labels:
     """Turns the ids of a panoptic PNG into segment indices; crowds become VOID.
 
     Args:
         ids: (H, W) integer ids, 0 where unlabelled.
         segments_info: one mapping per segment: "id", "category_id" (contiguous), "isthing" and,
             for crowds, "iscrowd".
-
-    Returns:
-        segment_map (H, W) int32, the segments it indexes, and the ids listed without a pixel,
-        whose segments are among them.
 
     Raises:
         ValueError: PNG and JSON disagree about the ids (see `missing_ids`).
@@ -66,7 +75,7 @@ def label_segments(
     counted = [not segment.get("iscrowd", 0) for segment in listed]
     index = np.where(counted, np.cumsum(counted) - 1, VOID)
     segments = (Segment(s["category_id"], bool(s["isthing"])) for s in listed)
-    return (
+    return Labels(
         np.array([VOID, *index], dtype=np.int32)[position].repeat(lengths).reshape(ids.shape),
         tuple(s for s, is_counted in zip(segments, counted, strict=True) if is_counted),
         missing,

@@ -6,13 +6,13 @@ is not seen: the same labels, the same pixels up to rounding. Labels stay at the
 with the row and column that each row and column of the sample shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.samples.segments import Segment, compact
+from kmax_deeplab.data.samples.segments import Labels, Segment, compact
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,23 @@ class LabelledView:
             (⌈h / stride⌉, ⌈w / stride⌉), of the values' type.
         """
         return take(values, self.rows[::stride], self.columns[::stride])
+
+
+def show(
+    view: View,
+    image: Image.Image,
+    labels: Labels,
+    jitter: Callable[[np.ndarray], np.ndarray],
+) -> LabelledView:
+    """Decodes what a view shows of an image, changes its colours and joins its labels.
+
+    Args:
+        view: where to look.
+        image: of the view's source; decoded here.
+        labels: of all its pixels.
+        jitter: changes colours, (h, w, 3) uint8.
+    """
+    return crop_labels(view, jitter(view.crop(image)), labels.segment_map, labels.segments)
 
 
 def crop_labels(

@@ -1,5 +1,6 @@
 import pickle
 import random
+import re
 
 import numpy as np
 import pytest
@@ -266,3 +267,11 @@ def test_an_unknown_mapper_name_is_refused():
     cfg.INPUT.DATASET_MAPPER_NAME = "coco_panoptic_lsi"
     with pytest.raises(ValueError, match=r"DATASET_MAPPER_NAME 'coco_panoptic_lsi'.*panoptic_lsj"):
         validate(cfg)
+
+
+def test_a_missing_png_or_image_is_named_by_its_own_path(tiny_dataset):
+    records = records_of(tiny_dataset((1, 2)))
+    for key in ("pan_seg_file_name", "file_name"):
+        lost = [{**record, key: f"{record[key]}.gone"} for record in records]
+        with pytest.raises(FileNotFoundError, match=rf"^{re.escape(lost[0][key])} is missing"):
+            build(lost)(lost[0], seed=0)
