@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from kmax_deeplab.checkpoint.files import read_extras
+from kmax_deeplab.checkpoint.files import read_lazily
 from kmax_deeplab.whole_files import PARTIAL
 
 LAST = "last_checkpoint"
@@ -88,7 +88,7 @@ def _fault(path: Path) -> str:
     if not path.stat().st_size:
         return "the file is empty"
     try:
-        content = read_extras(path)
+        content = read_lazily(path)
     except (OSError, ValueError):
         return "the file is damaged or truncated"
     return "" if "trainer" in content else "it holds weights alone, nothing to go on from"

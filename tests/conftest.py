@@ -1,8 +1,11 @@
 """Fixtures that several rooms share."""
 
 import logging
+import os
 import subprocess
 import sys
+from collections import UserDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,26 @@ ROOT = Path(__file__).parents[1]
 def two_threads() -> None:
     """Keeps timings and float sums alike on machines with more cores."""
     torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def process_state() -> Iterator[None]:
+    """Gives back the working directory and the catalogs of datasets as a module found them."""
+    folder, loaded = Path.cwd(), sys.modules.get("kmax_deeplab.d2")
+    before = [dict(catalog) for catalog in catalogs()] if loaded else None
+    yield
+    os.chdir(folder)
+    if before is not None:
+        for catalog, entries in zip(catalogs(), before, strict=True):
+            catalog.data.clear()
+            catalog.data.update(entries)
+
+
+def catalogs() -> tuple[UserDict, UserDict]:
+    """Returns Detectron2's, of datasets and of what is known of them."""
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    return DatasetCatalog, MetadataCatalog
 
 
 @pytest.fixture(scope="session")

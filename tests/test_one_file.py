@@ -15,7 +15,8 @@ import torch
 import train_net
 from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.d2.engine.opening import PREDICT, open_model, open_run
-from kmax_deeplab.predict.predictor import Predictor
+from kmax_deeplab.predict.predictor import Predictor, load_model
+from tests.golden import released
 from tests.own_data import OwnData
 from tests.scripts import ROOT, exit_status, load_script
 from tests.test_train_net import TINY
@@ -124,3 +125,15 @@ def test_weights_that_do_not_say_how_they_are_built_are_refused(trained, tmp_pat
         load_script("tools/predict.py").main, "--weights", tmp_path / "bare.pth", trained[1]
     )
     assert "bare.pth does not say which config made it: name its config" in said
+
+
+def test_a_released_file_with_its_config_becomes_one_that_is_enough(tmp_path):
+    config = "coco/panoptic_segmentation/kmax_r50.yaml"
+    torch.save({"model": released.checkpoint(config)}, tmp_path / "released.pth")
+    assert len(read_identity(tmp_path / "released.pth").categories) == 133
+    script = load_script("tools/convert_checkpoint.py")
+    words = [str(tmp_path / "released.pth"), str(tmp_path / "ours.safetensors")]
+    script.convert(script.parse_args([*words, "--config-file", str(ROOT / "configs" / config)]))
+    model = load_model(tmp_path / "ours.safetensors", "cpu")
+    assert model.categories.names[0] == "person"
+    assert model.description.backbone["depth"] == 50

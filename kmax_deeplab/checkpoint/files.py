@@ -73,16 +73,17 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     return _with_state_dict(content, path)
 
 
-def read_extras(path: str | os.PathLike) -> dict:
-    """Reads what a checkpoint of this project holds beside the state dict; as `read_checkpoint`."""
+def read_lazily(path: str | os.PathLike) -> dict:
+    """Reads a checkpoint as `read_checkpoint` does; tensors of a torch file when they are used."""
     path = Path(path)
     with path.open("rb") as file:
         is_zip = file.read(len(ZIP)) == ZIP
     try:
-        content = _read_torch(path, mmap=True) if is_zip else read_checkpoint(path)
+        if not is_zip:
+            return read_checkpoint(path)
+        return _with_state_dict(_read_torch(path, mmap=True), path)
     except DAMAGE as error:
         raise _damage(path, error) from error
-    return {k: v for k, v in content.items() if k not in WRAPPERS} if is_zip else content
 
 
 def _damage(path: Path, error: Exception) -> ValueError:

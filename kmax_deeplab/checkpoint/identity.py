@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from kmax_deeplab.checkpoint.files import WRAPPERS, read_extras
+from kmax_deeplab.checkpoint.files import WRAPPERS, read_lazily
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.published import categories_by_count
 from kmax_deeplab.model.description import ModelDescription
@@ -62,7 +62,7 @@ def read_identity(path: str | os.PathLike) -> Identity:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, unsafe, or says what cannot be.
     """
-    return identity_in(read_extras(path), path)
+    return identity_in(read_lazily(path), path)
 
 
 def identity_in(content: Mapping, path: str | os.PathLike) -> Identity:

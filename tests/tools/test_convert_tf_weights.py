@@ -11,7 +11,9 @@ import torch
 from detectron2.modeling import build_model
 
 from kmax_deeplab.checkpoint import KMaXCheckpointer
+from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.checkpoint.tensorflow import files
+from kmax_deeplab.predict.predictor import load_model
 from tests.checkpoint.test_tensorflow import checkpoint
 from tests.d2.config.test_keys import config
 
@@ -30,6 +32,10 @@ def test_its_output_fills_the_model_of_the_config_that_it_names(tmp_path, monkey
     assert f"--config-file configs/{file}" in said
     model = build_model(config("MODEL.DEVICE", "cpu", file=file))
     KMaXCheckpointer(model).load_complete(str(output))
+    known = read_identity(output)
+    assert len(known.categories) == 150 and known.categories.names[0] == "wall"
+    alone = load_model(output)
+    assert alone.state_dict().keys() == model.state_dict().keys()
     state = model.state_dict().values()
     assert not any(torch.count_nonzero(value) for value in state)
 

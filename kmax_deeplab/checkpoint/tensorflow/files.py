@@ -7,6 +7,7 @@ import os
 import pickle
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,15 @@ def _read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
         raise ValueError(f"TensorFlow cannot read all of {prefix!r}: {error}") from error
 
 
-def write_model(path: str, state: dict[str, np.ndarray]) -> None:
-    """Writes a state dict as a model file of Detectron2: whole, or not at all."""
-    content = {"model": state, "__author__": "kMaX-DeepLab (TensorFlow)"}
+def write_model(path: str, state: dict[str, np.ndarray], known: Mapping | None = None) -> None:
+    """Writes a state dict as a model file of Detectron2: whole, or not at all.
+
+    Args:
+        path: of the file.
+        state: {name: array}.
+        known: plain values that say what model it is (see `checkpoint.identity`).
+    """
+    content = {"model": state, **(known or {}), "__author__": "kMaX-DeepLab (TensorFlow)"}
     partial = f"{path}.partial"
     with open(partial, "wb") as f:
         pickle.dump(content, f, protocol=4)  # 5 would need more than arrays to be read back

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import nn
 
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
-from kmax_deeplab.checkpoint.identity import Identity, read_identity
+from kmax_deeplab.checkpoint.identity import Identity, identity_of, read_identity
 from kmax_deeplab.checkpoint.parts import CLASSES
 from kmax_deeplab.d2.config.check import validate
 from kmax_deeplab.d2.config.files import read_config_file, read_config_text
@@ -113,6 +114,21 @@ def build(cfg: CfgNode, categories: Categories | None = None) -> nn.Module:
     given = {} if categories is None else {"categories": categories}
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg, **given)
     return model.to(cfg.MODEL.DEVICE)
+
+
+def identity_of_config(cfg: CfgNode, categories: Categories | None = None) -> Identity:
+    """Returns what a checkpoint of a config's model should say of it; no memory is taken for it.
+
+    Args:
+        cfg: the config.
+        categories: of the model; None: those of the config's datasets, or a benchmark's.
+    """
+    on_meta = cfg.clone()
+    on_meta.defrost()
+    on_meta.MODEL.DEVICE = "meta"
+    with torch.device("meta"):
+        model = build(on_meta, categories)
+    return identity_of(model, cfg.dump())
 
 
 def read_config(
