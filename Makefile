@@ -2,6 +2,7 @@
 #   make demo                generate shapes, train, evaluate, draw output/demo/report.html
 #   make demo ARGS="--help"  the same with options of tools/demo.py
 #   make test                formatting, lint and all tests
+#   make test-fast           the tests that take no time, in less than a minute
 #   make test-numpy2         all tests on numpy 2, in .venv-numpy2
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 NUMPY2 := 2.4.6
@@ -19,7 +20,7 @@ endif
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-numpy2 lint clean
+.PHONY: help install demo test test-fast test-numpy2 lint clean
 
 help:
 	@sed -n '1,/^PYTHON/{/^#/s/^# \{0,1\}//p}' Makefile
@@ -49,6 +50,9 @@ lint: $(INSTALLED)
 
 test: lint
 	$(PY) -m pytest -q $(ARGS)
+
+test-fast: $(INSTALLED)
+	$(PY) -m pytest -q -m "not slow" $(ARGS)
 
 test-numpy2:
 	$(MAKE) test VENV=.venv-numpy2 NUMPY=$(NUMPY2)

@@ -47,6 +47,7 @@ def fail():
     return 1 // 0
 
 
+@pytest.mark.slow
 def test_what_a_process_that_loads_data_refuses_is_the_same_sentence():
     with pytest.raises(SystemExit) as ended:
         command.run(lambda: next(iter(DataLoader(Refusing(refuse), num_workers=1))))
@@ -55,6 +56,7 @@ def test_what_a_process_that_loads_data_refuses_is_the_same_sentence():
         command.run(lambda: next(iter(DataLoader(Refusing(fail), num_workers=1))))
 
 
+@pytest.mark.slow
 def test_what_the_system_refuses_is_a_sentence(tmp_path):
     with pytest.raises(SystemExit, match="none"):
         command.run((tmp_path / "none").read_bytes)
@@ -68,6 +70,7 @@ def test_the_status_is_that_of_the_work():
     assert ended.value.code == 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_the_status_of_shells(capsys):
     def interrupted():
         raise KeyboardInterrupt
@@ -78,6 +81,7 @@ def test_ctrl_c_ends_with_the_status_of_shells(capsys):
     assert capsys.readouterr().err == "\nInterrupted.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_train_net_refuses_in_one_sentence(processes, tmp_path):
     words = ["--config-file", "configs/shapes/kmax_convnext_demo.yaml", "--num-gpus", processes]

@@ -129,6 +129,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_own_data_goes_from_labels_to_a_report_as_the_page_says(tmp_path, monkeypatch, one_thread):
     page = ROOT / "docs" / "own_data.md"
     monkeypatch.chdir(tmp_path)
@@ -161,7 +162,10 @@ def test_own_data_goes_from_labels_to_a_report_as_the_page_says(tmp_path, monkey
     assert Path("output/mine/predictions/overlays/plate0/well_001.png").is_file()
 
 
-def test_the_python_example_of_the_readme_runs_on_own_data(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_the_python_example_of_the_readme_runs_on_own_data(
+    tmp_path, monkeypatch, capsys, one_thread
+):
     data = OwnData(tmp_path / "mine")
     places = {"DATASETS.PANOPTIC": [data.entry("documented")], "OUTPUT_DIR": "output"}
     keys = ("CLASS_THRESHOLD_THING", "CLASS_THRESHOLD_STUFF", "PIXEL_CONFIDENCE_THRESHOLD")

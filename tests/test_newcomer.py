@@ -36,6 +36,7 @@ class Pyramid(Backbone):
         return self._chosen(features)
 
 
+@pytest.mark.slow
 def test_a_backbone_is_a_module_and_a_line_in_a_table(tmp_path, monkeypatch):
     monkeypatch.setitem(BACKBONES, "pyramid", Pyramid)
     path = tmp_path / "mine.yaml"

@@ -12,6 +12,8 @@ from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
 from tests.scripts import ROOT, exit_status, load_script
 from tests.test_train_net import TINY
 
+pytestmark = pytest.mark.slow
+
 CONFIG = str(ROOT / "configs" / "custom" / "kmax_trial_on_cpu.yaml")
 
 

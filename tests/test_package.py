@@ -12,6 +12,8 @@ import pytest
 
 import kmax_deeplab
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

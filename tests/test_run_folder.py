@@ -90,6 +90,7 @@ def test_setting_a_run_aside_loses_nothing_of_it_and_touches_nothing_else(folder
     assert set_aside(folder / "missing") is None
 
 
+@pytest.mark.slow
 def test_a_folder_is_locked_until_its_process_dies(tmp_path):
     script = f"""
 from pathlib import Path

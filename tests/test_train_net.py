@@ -14,6 +14,8 @@ import train_net
 from kmax_deeplab.checkpoint.parts import part_of
 from kmax_deeplab.d2.engine.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(train_net.__file__).parent
 CONFIG = str(ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml")
 

@@ -8,6 +8,8 @@ from kmax_deeplab.checkpoint.released import from_released, to_released
 from tests.d2.config.test_keys import config
 from tests.golden import released
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("file", sorted(released.read("manifest.json.gz")))
 def test_a_model_has_exactly_the_entries_of_the_released_checkpoint(file):

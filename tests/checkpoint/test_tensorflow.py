@@ -15,6 +15,8 @@ from kmax_deeplab.checkpoint.tensorflow.zoo import ZooModel, class_order, entrie
 from tests.d2.config.test_keys import config
 from tests.golden import released
 
+pytestmark = pytest.mark.slow
+
 MANIFESTS = {
     name: {variable: tuple(shape) for variable, shape in shapes.items()}
     for name, shapes in released.read("tf_manifest.json.gz").items()

@@ -15,6 +15,8 @@ from pycocotools.cocoeval import COCOeval
 
 from tests.datasets.oracle import Oracle
 
+pytestmark = pytest.mark.slow
+
 
 def test_panoptic_quality_is_panopticapis(benchmark, scored, monkeypatch):
     folder, results = scored

@@ -17,6 +17,8 @@ from tests.datasets.oracle import Oracle
 from tests.datasets.prepared import BENCHMARKS, registered
 from tests.scripts import exit_status, load_script
 
+pytestmark = pytest.mark.slow
+
 TASKS = ["panoptic_seg", "sem_seg", "segm"]
 
 

@@ -54,6 +54,7 @@ def _normalise_half_of_a_batch(rank: int, port: int, whole: torch.Tensor, folder
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_cpu_ranks_share_their_statistics(tmp_path):
     whole = torch.randn(4, 4, 3, 3)
     port = 20000 + os.getpid() % 20000

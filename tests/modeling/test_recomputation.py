@@ -73,6 +73,7 @@ def test_recomputing_changes_no_bit_of_gradients_and_running_statistics(mixed_pr
     assert results[1]["part.0.norm.num_batches_tracked"] == 1
 
 
+@pytest.mark.slow
 def test_a_transformer_decoder_that_recomputes_learns_the_same():
     decoder = TransformerDecoder(
         [8, 8, 8, 8], 3, num_queries=4, depths=[1, 1, 1], norm=make_norm(), drop_path=0.5
@@ -120,6 +121,7 @@ def _train_on_a_rank(rank: int, network: nn.Module, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_ranks_that_share_statistics_recompute_in_step(tmp_path):
     mp.spawn(_train_on_a_rank, (Bricks(), str(tmp_path)), nprocs=2)
     for rank in range(2):

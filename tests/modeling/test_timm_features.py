@@ -6,6 +6,8 @@ import torch
 
 from kmax_deeplab.modeling.timm_features import STRIDES, TimmFeatures, find_features
 
+pytestmark = pytest.mark.slow
+
 FOUR = ("res2", "res3", "res4", "res5")
 SMALL_SWIN = {"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), "window_size": 3}
 MODELS = {

@@ -8,6 +8,8 @@ import torch
 
 from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs" / "shapes" / "kmax_convnext_demo.yaml")
 TOOL = str(ROOT / "tools" / "benchmark.py")

@@ -17,6 +17,8 @@ from kmax_deeplab.predict.predictor import load_model
 from tests.checkpoint.test_tensorflow import checkpoint
 from tests.d2.config.test_keys import config
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "convert-tf-weights-to-d2.py"
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SIZE = ("INPUT.IMAGE_SIZE", "(65, 65)", "INPUT.MIN_SIZE_TEST", "65", "INPUT.MAX_SIZE_TEST", "65")
 SCHEDULE = ("SOLVER.MAX_ITER", "3", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "1")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOOL = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "install_detectron2.py"))
 
 

@@ -18,6 +18,7 @@ from tests.d2.config.test_keys import config
 from tests.golden import released
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", sorted(released.read("manifest.json.gz")))
 def test_every_parameter_has_the_released_learning_rate_and_decay(file):
     cfg = config("MODEL.DEVICE", "meta", file=file)

@@ -25,6 +25,7 @@ def detectron2s(depth: int) -> ResNet:
     return ResNet(BasicStem(3, 64, norm=norm), stages, out_features=list(STAGES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("depth", [18, 50])
 def test_the_resnet_computes_and_learns_what_detectron2s_does(recompute, depth):

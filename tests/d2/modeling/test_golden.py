@@ -16,6 +16,8 @@ from kmax_deeplab.checkpoint import KMaXCheckpointer
 from kmax_deeplab.structures import HeadOutput, Prediction
 from tests.golden import released
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-4  # relative, for every figure
 
 

@@ -110,6 +110,7 @@ def test_results_have_the_size_that_was_asked_for(model):
     assert result[0]["original_image"].shape == (130, 98, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("canvas", [(65, 97), (64, 96), (129, 65)])
 @pytest.mark.parametrize("size", [(65, 65), (33, 33), (20, 60), (61, 31), (64, 64)])
 @pytest.mark.parametrize("ratio", [0.5, 1, 3.7])

@@ -8,6 +8,8 @@ from kmax_deeplab.d2.engine.opening import build
 from tests.d2.config.test_keys import config
 from tests.d2.modeling.test_meta_arch import CLASSES, TINY, sample
 
+pytestmark = pytest.mark.slow
+
 MAXS = {
     "MODEL.AXIAL_RESNET.DEPTHS": "[1,1,2,1]",
     "MODEL.AXIAL_RESNET.AXIAL_DEPTHS": "[0,0,1,1]",

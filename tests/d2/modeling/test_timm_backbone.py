@@ -14,6 +14,8 @@ from kmax_deeplab.d2.engine.solver import parameter_groups
 from kmax_deeplab.d2.engine.trainer import Trainer
 from tests.test_train_net import TINY, command, one_thread  # noqa: F401  an automatic fixture
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(train_net.__file__).parent / "configs" / "shapes" / "kmax_timm.yaml"
 SWIN = ["embed_dim", 8, "depths", [1, 1, 2, 1], "num_heads", [1, 1, 2, 2], "window_size"]
 BACKBONES = {
