@@ -130,12 +130,13 @@ def warmup_poly(
         power: of the decay.
         floor: least factor of the decay.
     """
-    decay, share = FlooredPoly(power, floor), min(warmup_iters / max_iter, 1.0)
-    if share == 0:
+    decay = FlooredPoly(power, floor)
+    if warmup_iters == 0:
         return decay
+    share = warmup_iters / max_iter
+    if share >= 1:  # the warm-up is as steep, and never ends
+        return LinearParamScheduler(warmup_factor, warmup_factor + (1 - warmup_factor) / share)
     warmup = LinearParamScheduler(warmup_factor, 1.0)
-    if share == 1:
-        return warmup
     return CompositeParamScheduler([warmup, decay], [share, 1 - share], ["rescaled", "fixed"])
 
 

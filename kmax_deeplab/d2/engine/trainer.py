@@ -69,7 +69,8 @@ def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
 
 
 class Trainer(DefaultTrainer):
-    """Detectron2's default trainer with our parts, on any device; on a CPU resumable bit for bit.
+    """Detectron2's default trainer with our parts, on any device; resumable bit for bit where sums
+    have a fixed order (a CPU with one thread a process).
 
     Everything random of an iteration follows from (seed, process, iteration), so a checkpoint holds
     no random state but the seed.

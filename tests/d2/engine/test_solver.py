@@ -73,6 +73,12 @@ def test_the_schedule_is_the_released_one():
     assert ours == pytest.approx(curve, rel=1e-12)
 
 
+def test_a_warmup_longer_than_the_training_is_as_steep_as_configured():
+    schedule = warmup_poly(50, 200, warmup_factor=0.1, power=0.9)
+    factors = [schedule(iteration / 50) for iteration in (0, 20, 49)]
+    assert factors == pytest.approx([0.1, 0.1 + 0.9 * 20 / 200, 0.1 + 0.9 * 49 / 200])
+
+
 def test_the_decay_never_falls_below_its_floor():
     schedule = warmup_poly(1000, 0, warmup_factor=0.001, power=0.9, floor=0.1)
     assert schedule(0.999) == 0.1
