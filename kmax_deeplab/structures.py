@@ -88,41 +88,94 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Match:
-    """The assignment of queries to the segments of one image, with the similarities behind it.
+class BatchedTargets:
+    """Ground truth of a batch, padded to one shape; P pixels in one row.
 
     Attributes:
-        queries: (A,) int64 matched queries, A = min(Q, M).
-        segments: (A,) int64 their segments.
-        mask_similarity: (A,) Dice of each matched pair, in [0, 1].
-        class_similarity: (A,) probability the query gives to the segment's class, in [0, 1].
+        segment_map: (B, L, P) int64, as in `Targets`.
+        classes: (B, M) int64, M at least 1; 0 beyond an image's own segments.
+        counts: segments of each image.
+        semantic: (B, H, W) int64.
     """
 
-    queries: Tensor
+    segment_map: Tensor
+    classes: Tensor
+    counts: list[int]
+    semantic: Tensor
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(H, W) of the grid."""
+        return tuple(self.semantic.shape[1:])
+
+    @classmethod
+    def of(cls, targets: list[Targets]) -> "BatchedTargets":
+        """Gathers the targets of images, which are on one grid."""
+        depth = max(len(target.segment_map) for target in targets)
+        maps = [_deepen(target.segment_map, depth) for target in targets]
+        counts = [len(target.classes) for target in targets]
+        width = max(*counts, 1)
+        places = [row * width + column for row, n in enumerate(counts) for column in range(n)]
+        given = torch.cat([target.classes for target in targets])
+        classes = given.new_zeros(len(targets) * width)
+        if places:
+            classes = classes.index_copy(0, given.new_tensor(places), given)
+        semantic = torch.stack([target.semantic for target in targets])
+        return cls(torch.stack(maps).flatten(2), classes.view(-1, width), counts, semantic)
+
+
+def _deepen(segment_map: Tensor, depth: int) -> Tensor:
+    missing = depth - len(segment_map)
+    if missing == 0:
+        return segment_map
+    return torch.cat([segment_map, segment_map.new_full((missing, *segment_map.shape[1:]), VOID)])
+
+
+@dataclass(frozen=True)
+class Match:
+    """The assignment of queries to the segments of each image, with the similarities behind it.
+
+    Attributes:
+        segments: (B, Q) int64 segment of each query, VOID where it has none.
+        queries: (B, A) int64 matched queries, A the most of an image; 0 beyond its own.
+        is_pair: (B, A) bool, whether an entry of `queries` is one.
+        mask_similarity: (B, Q) Dice of each query and its segment, in [0, 1]; any without one.
+        class_similarity: (B, Q) probability that the query gives to the segment's class; likewise.
+    """
+
     segments: Tensor
+    queries: Tensor
+    is_pair: Tensor
     mask_similarity: Tensor
     class_similarity: Tensor
 
 
 @dataclass(frozen=True)
 class Supervision:
-    """Targets of one image seen from the queries: what every prediction is compared with.
+    """Targets of a batch seen from the queries: what every prediction is compared with.
 
     Attributes:
-        query_map: (L, P) int64, matched query that owns the pixel, VOID where none does.
-        coverage: (P,) float32, number of matched masks over the pixel; 0 is void.
-        inverse_area: (P,) float32, P / max(area of the pixel's segment, 1); P at void pixels.
-        class_target: (Q,) int64, class of the matched segment, K (void) elsewhere.
-        class_weight: (Q,) float32, PQ-style weight of the classification loss.
-        mask_weight: (Q,) float32, PQ-style weight of the mask losses; 0 for unmatched queries.
+        query_map: (B, L, P) int64, matched query that owns the pixel, VOID where none does.
+        coverage: (B, P) float32, number of matched masks over the pixel; 0 is void.
+        shares: (B, L, P) float32 target of each owner: overlapping masks share a pixel equally.
+        areas: (B, Q) float32 pixels of each query, shared ones in parts.
+        inverse_area: (B, P) float32, P / max(area of the pixel's segment, 1); P at void pixels.
+        class_target: (B, Q) int64, class of the matched segment, K (void) elsewhere.
+        class_weight: (B, Q) float32, PQ-style weight of the classification loss.
+        mask_weight: (B, Q) float32, PQ-style weight of the mask losses; 0 for unmatched queries.
+        queries, is_pair: (B, A), see `Match`.
     """
 
     query_map: Tensor
     coverage: Tensor
+    shares: Tensor
+    areas: Tensor
     inverse_area: Tensor
     class_target: Tensor
     class_weight: Tensor
     mask_weight: Tensor
+    queries: Tensor
+    is_pair: Tensor
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ whatever the precision of the forward pass.
 """
 
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -14,7 +15,13 @@ from kmax_deeplab.losses.instance_discrimination import instance_discrimination_
 from kmax_deeplab.losses.matching import match_segments
 from kmax_deeplab.losses.supervision import build_supervision
 from kmax_deeplab.losses.terms import class_loss, mask_losses, semantic_loss
-from kmax_deeplab.structures import HeadOutput, Prediction, Supervision, Targets
+from kmax_deeplab.structures import (
+    BatchedTargets,
+    HeadOutput,
+    Prediction,
+    Supervision,
+    Targets,
+)
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,9 @@ def compute_losses(
         FloatingPointError: a prediction is not finite.
     """
     _check_targets(output, targets)
-    with torch.autocast(targets[0].semantic.device.type, enabled=False):
-        return _compute_in_float32(_to_float32(output), targets, settings, generator)
+    batch = BatchedTargets.of(targets)
+    with torch.autocast(batch.semantic.device.type, enabled=False):
+        return _compute_in_float32(_to_float32(output), batch, settings, generator)
 
 
 def _check_targets(output: HeadOutput, targets: list[Targets]) -> None:
@@ -103,139 +111,128 @@ def _to_float32(output: HeadOutput) -> HeadOutput:
 
 def _compute_in_float32(
     output: HeadOutput,
-    targets: list[Targets],
+    targets: BatchedTargets,
     settings: LossSettings,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
-    """Computes the losses of the final prediction, then those of the k-means layers."""
-    grid = tuple(targets[0].semantic.shape)
-    *layers, final = output.predictions if settings.deep_supervision else output.predictions[-1:]
-    supervisions = supervise(final, targets, settings)
-    losses = prediction_losses(final, supervisions, grid, settings, generator)
+    """Computes the losses of the final prediction and of the k-means layers."""
+    final, *layers = reversed(output.predictions)
+    layers = layers[::-1] if settings.deep_supervision else []
+    shared = supervise(final, targets, settings)
+    if settings.share_final_matching:
+        judged = [([final, *layers], shared)]
+    else:
+        judged = [([final], shared), *(([x], supervise(x, targets, settings)) for x in layers)]
+    found = [
+        losses
+        for together, supervision in judged
+        for losses in prediction_losses(together, supervision, targets.grid, settings, generator)
+    ]
+    losses = found[0]
     if output.semantic_logits is not None:
-        losses["loss_aux_semantic"] = _semantic_loss(
-            output.semantic_logits, targets, supervisions, settings, generator
+        losses["loss_aux_semantic"] = (
+            settings.semantic_weight
+            * semantic_loss(
+                output.semantic_logits,
+                targets.semantic,
+                shared,
+                samples=settings.semantic_samples,
+                temperature=settings.semantic_temperature,
+                generator=generator,
+            ).mean()
         )
-    for i, layer in enumerate(layers):
-        if not settings.share_final_matching:
-            supervisions = supervise(layer, targets, settings)
-        own = prediction_losses(layer, supervisions, grid, settings, generator)
+    for i, own in enumerate(found[1:]):
         losses |= {f"{name}_{i}": loss for name, loss in own.items()}
     return losses
 
 
 @torch.no_grad()
 def supervise(
-    prediction: Prediction, targets: list[Targets], settings: LossSettings
-) -> list[Supervision]:
+    prediction: Prediction, targets: BatchedTargets, settings: LossSettings
+) -> Supervision:
     """Matches a prediction with the ground truth and says what it should have been.
 
     Args:
         prediction: float32, of the whole batch.
-        targets: per image.
+        targets: of the batch.
         settings: its `no_object_weight` is used.
-
-    Returns:
-        per image.
     """
-    grid = tuple(targets[0].semantic.shape)
-    mask_probs = [resize_logits(logits, grid).softmax(0) for logits in prediction.mask_logits]
-    matches = match_segments(prediction.class_logits, mask_probs, targets)
-    return [
-        build_supervision(
-            probs,
-            match,
-            target,
-            classes=prediction.class_logits.shape[2] - 1,
-            no_object_weight=settings.no_object_weight,
-        )
-        for probs, match, target in zip(mask_probs, matches, targets, strict=True)
-    ]
+    mask_probs = resize_logits(prediction.mask_logits, targets.grid).softmax(1)  # (B, Q, P)
+    match = match_segments(prediction.class_logits, mask_probs, targets)
+    return build_supervision(
+        mask_probs,
+        match,
+        targets,
+        classes=prediction.class_logits.shape[2] - 1,
+        no_object_weight=settings.no_object_weight,
+    )
 
 
 def prediction_losses(
-    prediction: Prediction,
-    supervisions: list[Supervision],
+    predictions: list[Prediction],
+    supervision: Supervision,
     grid: tuple[int, int],
     settings: LossSettings,
     generator: torch.Generator | None = None,
-) -> dict[str, Tensor]:
-    """Computes the four weighted losses of one prediction, means over the images.
+) -> list[dict[str, Tensor]]:
+    """Computes the four weighted losses of predictions, means over the images.
 
     Args:
-        prediction: float32, of the whole batch, at its own stride.
-        supervisions: per image.
+        predictions: G of them, float32, of the whole batch, each at its own stride.
+        supervision: of all of them.
         grid: (H, W) of the targets.
         settings: weights and switches of the recipe.
         generator: for the sampled pixels.
 
     Returns:
-        scalars under the names of the final prediction's losses.
+        of each prediction, scalars under the names of the final prediction's losses.
     """
-    images = zip(
-        prediction.class_logits,
-        prediction.mask_logits,
-        prediction.pixel_feature,
-        supervisions,
-        strict=True,
+    class_logits = torch.stack([p.class_logits for p in predictions])  # (G, B, Q, K + 1)
+    masks, dice = mask_losses(
+        stack_by_size([p.mask_logits for p in predictions]),
+        supervision,
+        grid,
+        masking_void=settings.masking_void_pixel,
     )
-    by_image = [
-        torch.stack(
-            [
-                class_loss(class_logits, supervision),
-                *mask_losses(
-                    mask_logits, supervision, grid, masking_void=settings.masking_void_pixel
-                ),
-                _sampled_discrimination(feature, supervision, grid, settings, generator),
-            ]
-        )
-        for class_logits, mask_logits, feature, supervision in images
-    ]
-    class_mean, mask_mean, dice_mean, insdis_mean = torch.stack(by_image).mean(0)
-    return {
-        "loss_ce": settings.class_weight * class_mean,
-        "loss_mask": settings.mask_weight * mask_mean,
-        "loss_dice": settings.dice_weight * dice_mean,
-        "loss_pixel_insdis": settings.insdis_weight * insdis_mean,
+    features = stack_by_size([p.pixel_feature for p in predictions])
+    weighted = {
+        "loss_ce": settings.class_weight * class_loss(class_logits, supervision),
+        "loss_mask": settings.mask_weight * masks,
+        "loss_dice": settings.dice_weight * dice,
+        "loss_pixel_insdis": settings.insdis_weight
+        * _sampled_discrimination(features, supervision, grid, settings, generator),
     }
+    means = torch.stack(list(weighted.values())).mean(2).unbind(1)  # of each prediction (4,)
+    return [dict(zip(weighted, mean.unbind(), strict=True)) for mean in means]
+
+
+def stack_by_size(maps: list[Tensor]) -> list[Tensor]:
+    """Stacks maps (B, C, h, w) of one size that follow each other: (g, B, C, h, w) each."""
+    groups = groupby(maps, key=lambda each: each.shape)
+    return [torch.stack(list(group)) for _, group in groups]
 
 
 def _sampled_discrimination(
-    feature: Tensor,
+    features: list[Tensor],
     supervision: Supervision,
     grid: tuple[int, int],
     settings: LossSettings,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """Draws pixels of one image and computes their instance discrimination loss."""
+    """Draws pixels and computes the instance discrimination losses of features: (G, B)."""
+    total = sum(map(len, features))
     pixels = sample_pixels(
         supervision.inverse_area,
         supervision.coverage == 0,
         samples=settings.insdis_samples,
         temperature=settings.insdis_temperature,
+        predictions=total,
         generator=generator,
-    )
-    features = sample_bilinear(feature, pixels, grid)
-    return instance_discrimination_loss(features, supervision, pixels)
-
-
-def _semantic_loss(
-    semantic_logits: Tensor,
-    targets: list[Targets],
-    supervisions: list[Supervision],
-    settings: LossSettings,
-    generator: torch.Generator | None,
-) -> Tensor:
-    """Computes the weighted semantic loss, mean over the images."""
-    losses = [
-        semantic_loss(
-            logits,
-            target.semantic,
-            supervision,
-            samples=settings.semantic_samples,
-            temperature=settings.semantic_temperature,
-            generator=generator,
-        )
-        for logits, target, supervision in zip(semantic_logits, targets, supervisions, strict=True)
-    ]
-    return settings.semantic_weight * torch.stack(losses).mean()
+    )  # (G, B, S)
+    depth = supervision.query_map.shape[1]
+    query_map = supervision.query_map.expand(total, -1, -1, -1)
+    owners = query_map.gather(3, pixels[:, :, None].expand(-1, -1, depth, -1))  # (G, B, L, S)
+    sampled = sample_bilinear(features, pixels, grid)  # (G, B, S, C)
+    queries = supervision.mask_weight.shape[1]
+    losses = instance_discrimination_loss(sampled.flatten(0, 1), owners.flatten(0, 1), queries)
+    return losses.view(pixels.shape[:2])

@@ -1,7 +1,7 @@
 """Predictions of coarser strides, resized or sampled on the grid of the targets.
 
-Predictions of one image at stride 32, 16, 8 or 4 enter; logits on the whole grid, or features at
-sampled pixels of it, leave. A pixel of the grid is known by its row-major index in [0, P).
+Predictions at stride 32, 16, 8 or 4 enter; logits on the whole grid, or features at sampled pixels
+of it, leave. A pixel of the grid is known by its row-major index in [0, P).
 """
 
 import torch
@@ -18,20 +18,20 @@ def aligns_corners(grid: tuple[int, int]) -> bool:
 
 
 def resize_logits(logits: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Resizes the maps of one image bilinearly to the grid.
+    """Resizes maps bilinearly to the grid.
 
     Args:
-        logits: (Q, h, w).
+        logits: (..., Q, h, w).
         grid: (H, W).
 
     Returns:
-        (Q, P).
+        (..., Q, P).
     """
-    if logits.shape[1:] != grid:
-        logits = F.interpolate(
-            logits[None], grid, mode="bilinear", align_corners=aligns_corners(grid)
-        )[0]
-    return logits.flatten(1)
+    if logits.shape[-2:] != grid:
+        maps = logits.flatten(0, -4) if logits.dim() > 3 else logits[None]
+        maps = F.interpolate(maps, grid, mode="bilinear", align_corners=aligns_corners(grid))
+        logits = maps.view(*logits.shape[:-2], *grid)
+    return logits.flatten(-2)
 
 
 def sample_pixels(
@@ -40,59 +40,57 @@ def sample_pixels(
     *,
     samples: int,
     temperature: float,
+    predictions: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draws pixels without replacement, those of small segments more often (Gumbel top-k).
 
     Args:
-        inverse_area: (P,) number of pixels over the area of the pixel's segment.
-        is_void: (P,) boolean; void pixels are drawn only when the others run out.
-        samples: number of pixels wanted; more than P means all of them.
+        inverse_area: (..., P) number of pixels over the area of the pixel's segment.
+        is_void: (..., P) boolean; void pixels are drawn only when the others run out.
+        samples: number of pixels wanted of each image; more than P means all of them.
         temperature: exponent of the inverse area; 0 draws all labelled pixels alike.
+        predictions: G, each of which draws anew; None: there is one.
         generator: on the device of the pixels; None means PyTorch's global one.
 
     Returns:
-        (S,) int64 pixel indices in no particular order, S = min(samples, P).
+        ([G,] ..., S) int64 pixel indices in no particular order, S = min(samples, P).
     """
     log_probability = temperature * inverse_area.log()
     log_probability = log_probability.masked_fill(is_void, VOID_LOG_PROBABILITY)
-    gumbel = -torch.empty_like(log_probability).exponential_(generator=generator).log()
-    samples = min(samples, len(log_probability))
+    if predictions is not None:
+        log_probability = log_probability.expand(predictions, *log_probability.shape)
+    noise = torch.empty_like(log_probability, memory_format=torch.contiguous_format)
+    gumbel = -noise.exponential_(generator=generator).log()
+    samples = min(samples, log_probability.shape[-1])
     return (log_probability + gumbel).topk(samples, sorted=False).indices
 
 
-def sample_bilinear(features: Tensor, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+def sample_bilinear(features: list[Tensor], pixels: Tensor, grid: tuple[int, int]) -> Tensor:
     """Reads what a bilinear resize to the grid would hold at a few of its pixels.
 
     Args:
-        features: (C, h, w); the features read are not normalised again.
-        pixels: (S,) int64 pixel indices of the grid.
+        features: (g, B, C, h, w) each, of G predictions; what is read is not normalised again.
+        pixels: (G, B, S) int64 pixel indices of the grid.
         grid: (H, W).
 
     Returns:
-        (S, C).
+        (G, B, S, C).
     """
-    height, width = features.shape[1:]
-    dtype, corners = features.dtype, aligns_corners(grid)
-    rows = pixels.div(grid[1], rounding_mode="floor")
-    top, row_weight = _taps(rows, height, grid[0], corners, dtype)  # (S, 2) each
-    left, column_weight = _taps(pixels % grid[1], width, grid[1], corners, dtype)
-    taps = (top[:, :, None] * width + left[:, None]).flatten(1)  # (S, 4)
-    weights = (row_weight[:, :, None] * column_weight[:, None]).flatten(1)
-    table = features.flatten(1).t().contiguous()  # (h * w, C)
-    return F.embedding_bag(taps, table, per_sample_weights=weights, mode="sum")
-
-
-def _taps(
-    target: Tensor, source_size: int, target_size: int, corners: bool, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Finds the two source positions between which each target position lies, and their weights."""
+    corners, (height, width) = aligns_corners(grid), grid
+    places = torch.stack([pixels % width, pixels.div(width, rounding_mode="floor")], -1)
+    places = places.to(features[0].dtype)  # (G, B, S, 2): column and row
     if corners:
-        position = target.to(dtype) * ((source_size - 1) / max(target_size - 1, 1))
+        places = places * (2 / places.new_tensor([max(width - 1, 1), max(height - 1, 1)])) - 1
     else:
-        position = (target.to(dtype) + 0.5) * (source_size / target_size) - 0.5
-    position = position.clamp(0, source_size - 1)
-    low = position.long()
-    high = (low + 1).clamp(max=source_size - 1)
-    fraction = position - low
-    return torch.stack([low, high], 1), torch.stack([1 - fraction, fraction], 1)
+        places = (2 * places + 1) / places.new_tensor([width, height]) - 1
+    read = [
+        F.grid_sample(
+            *(maps.flatten(0, 1), where.flatten(0, 1)[:, None]),
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=corners,
+        )[:, :, 0].unflatten(0, where.shape[:2])
+        for maps, where in zip(features, places.split([len(m) for m in features]), strict=True)
+    ]  # (g, B, C, S) each
+    return torch.cat(read).transpose(2, 3)
