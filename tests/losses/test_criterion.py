@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from kmax_deeplab.losses import LossSettings, compute_losses
+from kmax_deeplab.losses import LossSettings, compute_losses, instance_discrimination
 from kmax_deeplab.structures import HeadOutput, Prediction
 from tests.losses.plain import PlainTruth, no_truth, plain_losses, random_output, random_truth
 
@@ -147,3 +148,28 @@ def test_a_diverged_prediction_is_named():
     output.predictions[0].mask_logits.data[0, 0, 0, 0] = torch.nan
     with pytest.raises(FloatingPointError, match="diverged"):
         compute_losses(output, [random_truth((7, 7), segments=2).targets()], ALL)
+
+
+class CountedCalls(TorchDispatchMode):
+    """Counts operator calls, views included."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.count += 1
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_the_number_of_operator_calls_does_not_depend_on_the_batch(share, monkeypatch):
+    monkeypatch.setattr(instance_discrimination, "TILE", 0)  # as on an accelerator
+    settings = LossSettings(share_final_matching=share)
+    sides, counts = [(3, 3)] * 2 + [(5, 5)] * 2 + [(9, 9)] * 2 + [(17, 17)], []
+    for images in (2, 8):
+        output = random_output(sides, images=images, semantic=(5, 17, 17))
+        targets = [random_truth((17, 17), segments=4).targets() for _ in range(images)]
+        with CountedCalls() as calls:
+            compute_losses(output, targets, settings)
+        counts.append(calls.count)
+    assert counts[0] == counts[1]
+    assert counts[0] <= (600 if share else 3000)

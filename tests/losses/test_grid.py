@@ -9,10 +9,14 @@ from kmax_deeplab.losses.grid import resize_logits, sample_bilinear, sample_pixe
 @pytest.mark.parametrize("grid", [(9, 13), (8, 13), (9, 12), (8, 8), (1, 1)])
 @pytest.mark.parametrize("source", [(3, 4), (5, 5), (1, 1), (8, 8)])
 def test_sampled_features_are_those_of_the_resized_map(source, grid):
-    features = torch.randn(4, *source, dtype=torch.double, requires_grad=True)
-    pixels = torch.randperm(grid[0] * grid[1])[:40]
-    sampled = sample_bilinear(features, pixels, grid)
-    resized = resize_logits(features, grid).t()[pixels]
+    features = torch.randn(2, 3, 4, *source, dtype=torch.double, requires_grad=True)
+    count = min(grid[0] * grid[1], 40)
+    pixels = torch.stack([torch.randperm(grid[0] * grid[1])[:count] for _ in range(6)]).view(
+        2, 3, -1
+    )
+    sampled = sample_bilinear([features[:1], features[1:]], pixels, grid)
+    resized = resize_logits(features, grid)  # (2, 3, 4, P)
+    resized = resized.gather(3, pixels[:, :, None].expand(-1, -1, 4, -1)).transpose(2, 3)
     torch.testing.assert_close(sampled, resized)
     weight = torch.randn_like(sampled)
     torch.testing.assert_close(

@@ -2,8 +2,8 @@
 
 import torch
 
-from kmax_deeplab.losses.supervision import build_supervision, pixel_shares, sum_by_query
-from kmax_deeplab.structures import VOID, Match, Supervision, Targets
+from kmax_deeplab.losses.supervision import build_supervision
+from kmax_deeplab.structures import VOID, BatchedTargets, Match, Supervision, Targets
 
 PROBS = torch.tensor(
     [[0.1, 0.1, 0.1, 0.5, 0.2], [0.2, 0.2, 0.2, 0.2, 0.6], [0.7, 0.7, 0.7, 0.3, 0.2]]
@@ -13,15 +13,18 @@ PROBS = torch.tensor(
 def supervise(
     segment_map: list[list[int]], segments: list[int], queries: list[int], floor: float = 1e-5
 ) -> Supervision:
+    """What the only image of a batch is compared with."""
     layers = torch.tensor(segment_map)[:, None]  # (L, 1, P)
-    match = Match(
-        torch.tensor(queries, dtype=torch.long),
-        torch.tensor(segments, dtype=torch.long),
-        mask_similarity=torch.tensor([0.5, 0.25])[: len(queries)],
-        class_similarity=torch.tensor([0.75, 0.125])[: len(queries)],
-    )
-    targets = Targets(layers, torch.tensor([4, 6, 1]), layers[0])
-    return build_supervision(PROBS, match, targets, classes=7, no_object_weight=floor)
+    of_query, by_mask, by_class = torch.full((3,), VOID), torch.zeros(3), torch.zeros(3)
+    of_query[queries] = torch.tensor(segments, dtype=torch.long)
+    by_mask[queries] = torch.tensor([0.5, 0.25])[: len(queries)]
+    by_class[queries] = torch.tensor([0.75, 0.125])[: len(queries)]
+    listed = torch.tensor([queries or [0]])
+    is_pair = torch.full(listed.shape, bool(queries))
+    match = Match(of_query[None], listed, is_pair, by_mask[None], by_class[None])
+    targets = BatchedTargets.of([Targets(layers, torch.tensor([4, 6, 1]), layers[0])])
+    batch = build_supervision(PROBS[None], match, targets, classes=7, no_object_weight=floor)
+    return Supervision(**{name: value[0] for name, value in vars(batch).items()})
 
 
 def test_queries_replace_their_segments():
@@ -60,10 +63,8 @@ def test_unmatched_segments_become_void():
 def test_overlapping_masks_share_a_pixel_and_its_area():
     supervision = supervise([[0, 0, 1, 1, VOID], [VOID, 1, VOID, VOID, VOID]], [0, 1], [0, 2])
     assert supervision.coverage.tolist() == [1, 2, 1, 1, 0]
-    shares = pixel_shares(supervision.query_map, supervision.coverage)
-    assert shares.tolist() == [[1, 0.5, 1, 1, 0], [0, 0.5, 0, 0, 0]]
-    areas = sum_by_query(shares, supervision.query_map, 3)
-    assert areas.tolist() == [1.5, 0, 2.5]
+    assert supervision.shares.tolist() == [[1, 0.5, 1, 1, 0], [0, 0.5, 0, 0, 0]]
+    assert supervision.areas.tolist() == [1.5, 0, 2.5]
     torch.testing.assert_close(
         supervision.inverse_area, torch.tensor([5 / 1.5, 2.5, 2.0, 2.0, 5.0])
     )
