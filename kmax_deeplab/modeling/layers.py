@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.cpu.norm_gelu import norm_gelu
+from kmax_deeplab.modeling.few_channel_norm import is_worthwhile, normalise_few_channels
 
 Norm = Callable[[int], nn.Module]
 """Makes the norm layer for a number of channels; the only way norm settings reach a module."""
@@ -34,6 +35,11 @@ class LocalBatchNorm(_BatchNorm):
     """
 
     is_local = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.is_local and is_worthwhile(x):
+            return normalise_few_channels(self, x)
+        return super().forward(x)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:

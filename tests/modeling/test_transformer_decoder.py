@@ -3,7 +3,12 @@
 import torch
 
 from kmax_deeplab.modeling.layers import make_norm
-from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder, sum_pixels_of_clusters
+from kmax_deeplab.modeling.transformer_decoder import (
+    TransformerDecoder,
+    _add_by_product,
+    _add_by_scattering,
+    sum_pixels_of_clusters,
+)
 
 
 def test_the_update_sums_the_pixels_of_each_cluster():
@@ -62,3 +67,15 @@ def test_queries_start_out_as_void():
     with torch.no_grad():
         logits = _decoder().eval()(*_features())[-1].class_logits
     assert (logits.softmax(-1)[..., -1] > 0.85).all()
+
+
+def test_the_product_with_the_assignment_adds_up_the_same_pixels():
+    assignment, values = torch.randint(0, 5, (2, 40)), torch.randn(2, 3, 40, requires_grad=True)
+    sums = [add(assignment, values, 6) for add in (_add_by_scattering, _add_by_product)]
+    torch.testing.assert_close(*sums)
+    assert not sums[1][:, :, 5].any()
+    weight = torch.randn(2, 3, 6)
+    gradients = [torch.autograd.grad((each * weight).sum(), values) for each in sums]
+    torch.testing.assert_close(*gradients)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(_add_by_product(assignment, values, 6), sums[1])

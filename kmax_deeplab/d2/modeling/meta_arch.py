@@ -24,11 +24,20 @@ from kmax_deeplab.structures import Prediction, Targets
 
 @META_ARCH_REGISTRY.register()
 class kMaXDeepLab(KMaXDeepLab):
-    """The model as Detectron2 sees it: by a config, on input dicts."""
+    """The model as Detectron2 sees it: by a config, on input dicts.
+
+    Args:
+        backbone, head: as for the core's model.
+        shows_inputs: whether results come with the image at their size, for pictures.
+        **parts: other arguments of the core's model.
+    """
 
     @configurable
-    def __init__(self, backbone: nn.Module, head: nn.Module, **parts: Any):
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, *, shows_inputs: bool = False, **parts: Any
+    ):
         super().__init__(backbone, head, **parts)
+        self.shows_inputs = shows_inputs
 
     @classmethod
     def from_config(cls, cfg: CfgNode, categories: Categories | None = None) -> dict[str, Any]:
@@ -54,6 +63,7 @@ class kMaXDeepLab(KMaXDeepLab):
             "outputs": settings.outputs(cfg),
             "criterion": partial(compute_losses, settings=settings.losses(cfg)),
             "description": settings.describe(cfg, shapes),
+            "shows_inputs": cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM > 0,
         }
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
@@ -66,7 +76,8 @@ class kMaXDeepLab(KMaXDeepLab):
 
         Returns:
             in training {name: weighted loss}; in evaluation a dict per image with "panoptic_seg",
-            "sem_seg", "instances" as configured, and "original_image" beside "panoptic_seg".
+            "sem_seg", "instances" as configured, and "original_image" beside "panoptic_seg" if
+            pictures are to be saved.
         """
         images = [x["image"] for x in batched_inputs]
         if self.training:
@@ -74,7 +85,8 @@ class kMaXDeepLab(KMaXDeepLab):
             return self.losses(images, is_real, [_targets(x) for x in batched_inputs])
         names = [x.get("file_name", "an image without name") for x in batched_inputs]
         results = self.segment(images, output_sizes(batched_inputs), names)
-        return [_to_detectron2(*pair) for pair in zip(results, batched_inputs, strict=True)]
+        shown = self.shows_inputs
+        return [_to_detectron2(*pair, shown) for pair in zip(results, batched_inputs, strict=True)]
 
     def layers_of(self, batched_inputs: list[dict]) -> tuple[list[Prediction], list]:
         """Returns all predictions, the final one last, and the geometry of each image."""
@@ -120,14 +132,15 @@ def _targets(x: dict) -> Targets:
     return Targets.from_masks(instances.gt_classes, masks, x["sem_seg_gt"])
 
 
-def _to_detectron2(result: PostprocessedImage, x: dict) -> dict:
-    """Dresses a result in Detectron2's dict; the input image comes along at the output size."""
+def _to_detectron2(result: PostprocessedImage, x: dict, shown: bool) -> dict:
+    """Dresses a result in Detectron2's dict; for pictures with the input at the output size."""
     out = {}
     if result.panoptic is not None:
+        out["panoptic_seg"] = result.panoptic
+    if result.panoptic is not None and shown:
         size = result.panoptic[0].shape
         image = x["image"][None].float()
         resized = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        out["panoptic_seg"] = result.panoptic
         out["original_image"] = resized[0].round().byte().permute(1, 2, 0)
     if result.semantic is not None:
         out["sem_seg"] = result.semantic

@@ -101,13 +101,16 @@ def test_images_are_padded_right_and_bottom_and_larger_ones_to_the_next_size_of_
     assert model.preprocess([small["image"], large["image"]]).shape == (2, 3, 97, 65)
 
 
-def test_results_have_the_size_that_was_asked_for(model):
-    model.eval()
+def test_results_have_the_size_that_was_asked_for():
+    model = build(tiny_config("MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM", "1"), CLASSES).eval()
     image = torch.zeros((3, 65, 49), dtype=torch.uint8)
     with torch.no_grad():
         result = model([{"image": image, "height": 130, "width": 98}, {"image": image}])
     assert [r["panoptic_seg"][0].shape for r in result] == [(130, 98), (65, 49)]
     assert result[0]["original_image"].shape == (130, 98, 3)
+    model.shows_inputs = False
+    with torch.no_grad():
+        assert "original_image" not in model([{"image": image}])[0]
 
 
 @pytest.mark.slow
