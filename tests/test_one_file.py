@@ -139,3 +139,39 @@ def test_a_released_file_with_its_config_becomes_one_that_is_enough(tmp_path):
     model = load_model(tmp_path / "ours.safetensors", "cpu")
     assert model.categories.names[0] == "person"
     assert model.description.backbone["depth"] == 50
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"backbone": {"kind": "nothing"}}, "unknown backbone 'nothing'"),
+        ({"backbone": {"kind": "convnext"}}, "cannot be built as the file describes it"),
+        ({"version": 9}, "has version 9, this program reads 1"),
+        ({"head": {}}, "missing .* required positional argument"),
+        ({"input": {"image_size": [65]}}, "required positional|image_size"),
+        ("text", "has version 'text'"),
+    ],
+)
+def test_what_a_file_says_of_itself_that_cannot_be_is_refused_by_its_name(
+    changes, complaint, trained, tmp_path
+):
+    content = torch.load(trained[0])
+    described = content["description"]
+    content["description"] = changes if isinstance(changes, str) else {**described, **changes}
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=rf"odd\.pth.*({complaint})"):
+        load_model(tmp_path / "odd.pth")
+
+
+def test_categories_and_config_of_a_file_must_fit_it(trained, tmp_path):
+    content = torch.load(trained[0])
+    for key, value, complaint in (
+        ("categories", content["categories"][:2], "2 categories, but 3 classes"),
+        ("categories", 5, "cannot be"),
+        ("config", 3, "config is 3, no text"),
+    ):
+        torch.save({**content, key: value}, tmp_path / "odd.pth")
+        with pytest.raises(ValueError, match=rf"odd\.pth.*{complaint}"):
+            read_identity(tmp_path / "odd.pth")
+    with pytest.raises(FileNotFoundError, match=r"'.*gone\.pth' does not exist"):
+        load_model(tmp_path / "gone.pth")

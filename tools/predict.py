@@ -68,7 +68,15 @@ def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories]:
 
 
 def is_described(weights: str) -> bool:
-    """Returns whether a checkpoint says how its model is built."""
+    """Returns whether a checkpoint says how its model is built; an address has no such say.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if "://" in weights:
+        return False
+    if not Path(weights).is_file():
+        raise FileNotFoundError(f"checkpoint {weights!r} does not exist")
     return read_identity(weights).description is not None
 
 

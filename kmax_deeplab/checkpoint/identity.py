@@ -72,14 +72,19 @@ def identity_in(content: Mapping, path: str | os.PathLike) -> Identity:
         ValueError: it says what cannot be.
     """
     listed, described = content.get("categories"), content.get("description")
+    config = content.get("config")
     try:
         categories = Categories.from_json(listed) if listed is not None else None
         description = described and ModelDescription.from_json(described)
+        if not isinstance(config, str | None):
+            raise ValueError(f"its config is {config!r}, no text")
+        if description and categories and len(categories) != description.head.num_classes:
+            raise ValueError(
+                f"{len(categories)} categories, but {description.head.num_classes} classes"
+            )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: what it says about its model cannot be ({error})") from error
-    return Identity(
-        categories or _released_classes(content), description or None, content.get("config")
-    )
+    return Identity(categories or _released_classes(content), description or None, config)
 
 
 def _released_classes(content: Mapping) -> Categories | None:

@@ -69,6 +69,14 @@ class InputDescription:
     pixel_std: list[float]
     channels_last: bool = False
 
+    def __post_init__(self) -> None:
+        if len(self.image_size) != 2 or min(self.image_size) < 1:
+            raise ValueError(f"image_size {self.image_size} must be (height, width) in pixels")
+        if not len(self.pixel_mean) == len(self.pixel_std) == 3:
+            raise ValueError(
+                f"pixel_mean {self.pixel_mean} and pixel_std {self.pixel_std} need three numbers"
+            )
+
 
 @dataclass(frozen=True)
 class ModelDescription:

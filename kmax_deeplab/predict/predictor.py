@@ -92,6 +92,8 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> KM
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, or does not say how the model is built, or with which classes.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"checkpoint {str(path)!r} does not exist")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     content = read_checkpoint(path)
     known = identity_in(content, path)
@@ -104,6 +106,11 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> KM
     description = known.description
     if device.type == "cpu":  # CPUs convolve faster channels-last
         description = replace(description, input=replace(description.input, channels_last=True))
-    model = build_model(description, known.categories)
+    try:
+        model = build_model(description, known.categories)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: its model cannot be built as the file describes it ({error})"
+        ) from error
     load_weights(model, content["model"], origin=str(path), complete=True)
     return model.to(device).eval()

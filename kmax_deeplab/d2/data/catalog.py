@@ -178,14 +178,6 @@ def categories_of(name: str) -> Categories | None:
     return Categories.from_json(listed)
 
 
-def known_categories(name: str) -> Categories | None:
-    """Returns the categories of a registered dataset if no file needs to be read for them."""
-    metadata = MetadataCatalog.get(name)
-    if isinstance(metadata, PanopticMetadata) and not metadata.is_described():
-        return None
-    return categories_of(name)
-
-
 def read_panoptic_json(path: str, name: str) -> dict:
     """Reads a COCO-panoptic JSON.
 

@@ -10,7 +10,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_se
 from detectron2.structures import BitMasks, Instances
 from torch import Tensor, nn
 
-from kmax_deeplab.d2.data.catalog import known_categories
+from kmax_deeplab.d2.data.catalog import categories_of
 from kmax_deeplab.d2.modeling import settings
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.published import categories_by_count
@@ -108,7 +108,7 @@ def classes_of(cfg: CfgNode) -> Categories:
     """
     count = settings.class_count(cfg)
     names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    found = {name: c for name in names if (c := known_categories(name)) is not None}
+    found = {name: c for name in names if (c := categories_of(name)) is not None}
     fitting = [categories for categories in found.values() if len(categories) == count]
     if found and not fitting:
         counts = {name: len(categories) for name, categories in found.items()}

@@ -4,10 +4,12 @@ import pytest
 import torch
 from detectron2.structures import Instances
 
+from kmax_deeplab.d2.data.catalog import register_panoptic
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.structures import HeadOutput, Prediction, Targets
 from tests.d2.config.test_keys import config
+from tests.own_data import CATEGORIES, OwnData
 
 TINY = {
     "MODEL.DEVICE": "cpu",
@@ -161,6 +163,16 @@ def test_datasets_that_nobody_registered_are_named():
     options = ("DATASETS.TRAIN", "('nowhere',)", "DATASETS.TEST", "()")
     with pytest.raises(ValueError, match=r"\['nowhere'\].*DATASETS.PANOPTIC"):
         build(tiny_config(*options))
+
+
+def test_a_registered_dataset_that_nobody_has_read_yet_is_asked_for_its_classes(tmp_path):
+    data = OwnData(tmp_path / "mine")
+    listed = [{"id": i, "name": f"own {i}", "isthing": i % 2} for i in range(301, 320)]
+    data.content["categories"] = [*CATEGORIES, *listed[: 19 - len(CATEGORIES)]]
+    data.write_json()
+    register_panoptic(**data.entry(tmp_path.name))
+    words = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "19", "DATASETS.TRAIN", f"('{tmp_path.name}',)")
+    assert build(tiny_config(*words)).categories.names[:2] == ("ground", "cell")
 
 
 def test_without_a_dataset_as_many_classes_as_a_benchmark_has_are_its_classes():
