@@ -62,7 +62,25 @@ class MaskPredictor(nn.Module):
         pixels = self.pixel_space_head_conv1bnact(self.pixel_space_head_conv0bnact(pixel_feature))
         pixels = F.normalize(self.pixel_space_head_last_convbn(pixels), dim=1)
         kernels = self.transformer_mask_head(mask_embedding)
-        mask_logits = torch.einsum("bchw,bcq->bqhw", pixels, kernels)
+        mask_logits = compare_pixels(pixels, kernels)
         mask_logits = self.pixel_space_mask_batch_norm(mask_logits.unsqueeze(1)).squeeze(1)
         class_logits = self.transformer_class_head(class_embedding).transpose(1, 2)  # (B, Q, K+1)
         return Prediction(class_logits + self.void_bias, mask_logits, pixels)
+
+
+def compare_pixels(pixels: Tensor, kernels: Tensor) -> Tensor:
+    """Computes the mask logits, in float32 where the features are bfloat16.
+
+    With its 8 bits many a pixel would belong to another cluster.
+
+    Args:
+        pixels: (B, C, H, W).
+        kernels: (B, C, Q).
+
+    Returns:
+        (B, Q, H, W).
+    """
+    if kernels.dtype == torch.bfloat16:
+        with torch.autocast(pixels.device.type, enabled=False):
+            return torch.einsum("bchw,bcq->bqhw", pixels.float(), kernels.float())
+    return torch.einsum("bchw,bcq->bqhw", pixels, kernels)

@@ -3,6 +3,7 @@
 import torch
 
 from kmax_deeplab.modeling.layers import make_norm
+from kmax_deeplab.modeling.mask_predictor import compare_pixels
 from kmax_deeplab.modeling.transformer_decoder import (
     TransformerDecoder,
     _add_by_product,
@@ -79,3 +80,10 @@ def test_the_product_with_the_assignment_adds_up_the_same_pixels():
     torch.testing.assert_close(*gradients)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(_add_by_product(assignment, values, 6), sums[1])
+
+
+def test_mask_logits_of_bfloat16_features_are_computed_in_float32():
+    pixels, kernels = torch.randn(1, 4, 3, 3), torch.randn(1, 4, 5)
+    exact = compare_pixels(pixels.bfloat16().float(), kernels.bfloat16().float())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(compare_pixels(pixels.bfloat16(), kernels.bfloat16()), exact)

@@ -25,6 +25,7 @@ CHOICES = {
     "INPUT.RANDOM_FLIP": ("horizontal", "vertical", "none"),
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.OPTIMIZER": ("ADAMW", "SGD"),
+    "SOLVER.AMP.DTYPE": ("float16", "bfloat16"),
     "SOLVER.LR_SCHEDULER_NAME": (
         *("TF2WarmupPolyLR", "WarmupMultiStepLR", "WarmupCosineLR"),
         "WarmupStepWithFixedGammaLR",
@@ -32,6 +33,7 @@ CHOICES = {
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("full_model", "value", "norm"),
     "MODEL.KMAX_DEEPLAB.NORM": ("SyncBN", "BN"),
+    "MODEL.KMAX_DEEPLAB.COMPILE": ("", "inductor", "aot_eager", "eager"),
     "MODEL.KMAX_DEEPLAB.LOW_LEVEL_ACTIVATION": ("none", "relu", "gelu"),
 }
 """Keys that name one of several things."""

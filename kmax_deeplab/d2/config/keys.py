@@ -48,6 +48,8 @@ def _add_data(cfg: CfgNode) -> None:
 
 def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER.OPTIMIZER = "ADAMW"
+    # Type of mixed precision, SOLVER.AMP.ENABLED: "float16" (gradients are scaled) or "bfloat16".
+    cfg.SOLVER.AMP.DTYPE = "float16"
     # Factor on the learning rate of the backbone.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
     # Weight decay of embeddings other than relative positions and cluster centres, which have none.
@@ -94,6 +96,10 @@ def _add_network(cfg: CfgNode) -> None:
     # better off without. It has no effect on GPUs, where its cost is not measured.
     node.RECOMPUTE_ACTIVATIONS = True
     node.SIZE_DIVISIBILITY = -1
+
+    # Backend of torch.compile for backbone and head, "inductor" on a GPU; "" does not compile.
+    # Every new size of image costs a compilation of a minute or two.
+    node.COMPILE = ""
 
     # Of MODEL.BACKBONE.NAME "kMaXBackbone", in YAML files: `kind`, one of model/build.BACKBONES,
     # and the arguments of its constructor.

@@ -59,7 +59,8 @@ def measure_training(cfg: CfgNode, batch: int, runs: int) -> list[Row]:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, enabled=cfg.SOLVER.AMP.ENABLED):
+        dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE)
+        with torch.autocast(device.type, dtype, enabled=cfg.SOLVER.AMP.ENABLED):
             losses = model(images)
         with stages.stage("criterion backward"):
             split.backward_losses(losses)

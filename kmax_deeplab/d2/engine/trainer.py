@@ -68,6 +68,16 @@ def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
     )
 
 
+def build_step(cfg: CfgNode, model: nn.Module, optimizer: Optimizer) -> SimpleTrainer:
+    """Builds Detectron2's training step in the precision that SOLVER.AMP asks for."""
+    if not cfg.SOLVER.AMP.ENABLED:
+        return SimpleTrainer(model, None, optimizer)
+    is_half = cfg.SOLVER.AMP.DTYPE == "float16"  # whose small gradients would vanish unscaled
+    scaler = torch.amp.GradScaler("cuda", enabled=is_half)
+    dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE)
+    return AMPTrainer(model, None, optimizer, grad_scaler=scaler, precision=dtype)
+
+
 class Trainer(DefaultTrainer):
     """Detectron2's default trainer with our parts, on any device; resumable bit for bit where sums
     have a fixed order (a CPU with one thread a process).
@@ -93,10 +103,10 @@ class Trainer(DefaultTrainer):
             keep_freed_memory()
         model = self.build_model(cfg, categories)
         optimizer = self.build_optimizer(cfg, model)
-        step = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         # Without deep supervision the class heads of the k-means layers have no loss.
         some_unused = not cfg.MODEL.KMAX_DEEPLAB.DEEP_SUPERVISION
-        self._trainer = step(distribute(model, some_unused=some_unused), None, optimizer)
+        distributed = distribute(model, some_unused=some_unused)
+        self._trainer = build_step(cfg, distributed, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = KMaXCheckpointer(
             model,

@@ -51,9 +51,12 @@ class kMaXDeepLab(KMaXDeepLab):
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         head = build_sem_seg_head(cfg, shapes)
-        on_cpu = torch.device(cfg.MODEL.DEVICE).type == "cpu"
+        node, on_cpu = cfg.MODEL.KMAX_DEEPLAB, torch.device(cfg.MODEL.DEVICE).type == "cpu"
         for network in (backbone, head):
-            set_recompute(network, on_cpu and cfg.MODEL.KMAX_DEEPLAB.RECOMPUTE_ACTIVATIONS)
+            # What is compiled decides by itself what to keep.
+            set_recompute(network, on_cpu and node.RECOMPUTE_ACTIVATIONS and not node.COMPILE)
+            if node.COMPILE:
+                network.compile(backend=node.COMPILE)  # in place: parameters keep their names
         return {
             "backbone": backbone,
             "head": head,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from kmax_deeplab.d2.config.run import load_config
@@ -40,3 +41,11 @@ def test_several_test_datasets_have_folders_of_their_own(monkeypatch, datasets, 
     monkeypatch.setattr(trainer, "build_evaluator", lambda cfg, name, folder: folder)
     cfg = load_config(CONFIG, ["DATASETS.TEST", datasets, "OUTPUT_DIR", "out"])
     assert trainer.Trainer.build_evaluator(cfg, "shapes_val") == str(Path("out", folder))
+
+
+@pytest.mark.parametrize(("dtype", "scales"), [("float16", True), ("bfloat16", False)])
+def test_mixed_precision_is_of_the_configured_type(dtype, scales):
+    cfg = load_config(CONFIG, ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", dtype])
+    step = trainer.build_step(cfg, torch.nn.Linear(1, 1), None)
+    assert step.precision == getattr(torch, dtype)
+    assert step.grad_scaler._enabled == (scales and torch.cuda.is_available())

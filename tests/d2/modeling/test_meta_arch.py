@@ -201,3 +201,18 @@ def test_an_answer_that_is_not_a_number_is_refused_by_the_name_of_the_image(mode
     inputs = {"image": sample()["image"], "file_name": "cells/7.png"}
     with torch.no_grad(), pytest.raises(ValueError, match=r"cells/7\.png holds NaN"):
         model.eval()([inputs])
+
+
+@pytest.mark.slow
+def test_compiled_parts_keep_their_names_and_compute_the_same(model):
+    compiled = build(tiny_config("MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager"), CLASSES)
+    assert compiled.state_dict().keys() == model.state_dict().keys()
+    compiled.load_state_dict(model.state_dict())
+    losses, gradients = [], []
+    for network in (model.train(), compiled.train()):
+        torch.manual_seed(1)
+        losses.append(network([sample(), sample()]))
+        sum(losses[-1].values()).backward()
+        gradients.append({n: p.grad for n, p in network.named_parameters()})
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
