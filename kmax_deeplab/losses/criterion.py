@@ -194,7 +194,7 @@ def prediction_losses(
         grid,
         masking_void=settings.masking_void_pixel,
     )
-    features = stack_by_size([p.pixel_feature for p in predictions])
+    features = stack_by_size([in_its_layout(p.pixel_feature) for p in predictions])
     weighted = {
         "loss_ce": settings.class_weight * class_loss(class_logits, supervision),
         "loss_mask": settings.mask_weight * masks,
@@ -204,6 +204,14 @@ def prediction_losses(
     }
     means = torch.stack(list(weighted.values())).mean(2).unbind(1)  # of each prediction (4,)
     return [dict(zip(weighted, mean.unbind(), strict=True)) for mean in means]
+
+
+def in_its_layout(x: Tensor) -> Tensor:
+    """Returns a feature whose gradient comes in its own memory format, as its convolution wants."""
+    y = x.view_as(x)
+    if y.requires_grad and x.is_contiguous(memory_format=torch.channels_last):
+        y.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+    return y
 
 
 def stack_by_size(maps: list[Tensor]) -> list[Tensor]:
