@@ -20,6 +20,7 @@ from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, verify_re
 from detectron2.utils import comm
 from tabulate import tabulate
 
+from kmax_deeplab.d2.data.catalog import PanopticMetadata
 from kmax_deeplab.d2.evaluation.cityscapes import (
     CityscapesInstanceEvaluator,
     CityscapesSemanticEvaluator,
@@ -42,8 +43,6 @@ ON_ANY = {
 }
 EVALUATORS: dict[str, dict[str, Callable[[Task], DatasetEvaluator]]] = {
     COCO: ON_ANY,
-    "coco_panoptic": ON_ANY,
-    "ade20k_panoptic_seg": ON_ANY,
     "cityscapes_panoptic_seg": {
         **ON_ANY,
         "SEMANTIC_ON": CityscapesSemanticEvaluator,
@@ -148,9 +147,11 @@ def find_evaluators(task: Task) -> dict[str, Callable[[Task], DatasetEvaluator]]
     """Returns what evaluates each output of a dataset.
 
     Raises:
-        ValueError: nobody registered evaluators for such datasets.
+        ValueError: DATASETS.PANOPTIC names evaluators that there are not.
     """
     kind = task.metadata.get("evaluator_type", COCO)
+    if kind not in EVALUATORS and not isinstance(task.metadata, PanopticMetadata):
+        return ON_ANY  # registered by others, with names of their own
     if kind not in EVALUATORS:
         raise ValueError(
             f"dataset {task.name!r} has the evaluator_type {kind!r}; there are {list(EVALUATORS)}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 from detectron2.projects.deeplab import add_deeplab_config
 
@@ -259,3 +259,16 @@ def test_a_dataset_of_stuff_alone_has_no_instance_figures(dataset, tmp_path):
     evaluator = build_evaluator(config(INSTANCE_ON=True), dataset.entry["name"], str(tmp_path))
     numbers = run(evaluator, {"instances": found_instances()}, {"instances": found_instances()})
     assert np.isnan(numbers["segm"]["AP"])
+
+
+def test_panoptic_datasets_of_others_are_evaluated_whatever_they_call_their_evaluator(
+    dataset, tmp_path
+):
+    known = MetadataCatalog.get(dataset.entry["name"])
+    places = {key: known.get(key) for key in ("panoptic_json", "panoptic_root", "image_root")}
+    DatasetCatalog.register("mapillary_like", lambda: DatasetCatalog.get(dataset.entry["name"]))
+    MetadataCatalog.get("mapillary_like").set(
+        evaluator_type="mapillary_vistas_panoptic_seg", categories=known.categories, **places
+    )
+    evaluator = build_evaluator(config(PANOPTIC_ON=True), "mapillary_like", str(tmp_path))
+    assert run(evaluator, result(), result())["panoptic_seg"]["PQ"] == 100
