@@ -1,14 +1,19 @@
 """What somebody new to the code adds: how little has to be opened for it."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 from detectron2.evaluation import DatasetEvaluator
 from torch import nn
 
+from kmax_deeplab.d2.config.keys import LOSS_KEYS
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.data.catalog import register_from_config
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.evaluation import build as evaluation
+from kmax_deeplab.d2.modeling import settings
+from kmax_deeplab.losses.criterion import LossSettings
 from kmax_deeplab.model.build import BACKBONES, build_model
 from kmax_deeplab.modeling.backbone import Backbone
 from tests.d2.modeling.test_meta_arch import CLASSES, TINY, sample
@@ -101,3 +106,16 @@ def test_an_evaluator_that_nobody_wrote_is_refused(tmp_path):
     register_from_config(cfg)
     with pytest.raises(ValueError, match=r"evaluator_type 'unheard'; there are \['coco"):
         evaluation.build_evaluator(cfg, tmp_path.name, str(tmp_path / "out"))
+
+
+def test_every_setting_of_the_losses_is_a_key_with_its_default_and_reaches_them():
+    cfg = load_config(CONFIG)
+    node = cfg.MODEL.KMAX_DEEPLAB
+    for number, setting in enumerate(fields(LossSettings)):
+        kind = type(setting.default)
+        node[LOSS_KEYS[setting.name]] = kind(number) if kind is not bool else not setting.default
+    read = settings.losses(cfg)
+    for number, setting in enumerate(fields(LossSettings)):
+        kind = type(setting.default)
+        expected = kind(number) if kind is not bool else not setting.default
+        assert getattr(read, setting.name) == expected

@@ -4,7 +4,11 @@ Names and defaults are those of the released code (the COCO ResNet-50 recipe), s
 files work unchanged. New keys default to the released behaviour.
 """
 
+from dataclasses import fields
+
 from detectron2.config import CfgNode
+
+from kmax_deeplab.losses.criterion import LossSettings
 
 LEGACY_KEYS = (
     "INPUT.SIZE_DIVISIBILITY",  # images are padded to INPUT.IMAGE_SIZE
@@ -15,6 +19,20 @@ LEGACY_KEYS = (
     "MODEL.KMAX_DEEPLAB.TEST.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE",
 )
 """Keys of released YAML files that are accepted and have no effect, with the reason."""
+
+
+RELEASED_LOSS_KEYS = {
+    "semantic_weight": "AUX_SEMANTIC_WEIGHT",
+    "insdis_samples": "PIXEL_INSDIS_SAMPLE_K",
+    "insdis_temperature": "PIXEL_INSDIS_TEMPERATURE",
+    "semantic_samples": "AUX_SEMANTIC_SAMPLE_K",
+    "semantic_temperature": "AUX_SEMANTIC_TEMPERATURE",
+}
+LOSS_KEYS = {
+    setting.name: RELEASED_LOSS_KEYS.get(setting.name, setting.name.upper())
+    for setting in fields(LossSettings)
+}
+"""Key in MODEL.KMAX_DEEPLAB of each setting of the losses: its name, or the released one."""
 
 
 def add_kmax_deeplab_config(cfg: CfgNode) -> None:
@@ -132,24 +150,8 @@ def _add_weights(cfg: CfgNode) -> None:
 
 def _add_losses(cfg: CfgNode) -> None:
     node = cfg.MODEL.KMAX_DEEPLAB
-    node.CLASS_WEIGHT = 3.0
-    node.MASK_WEIGHT = 0.3
-    node.DICE_WEIGHT = 3.0
-    node.INSDIS_WEIGHT = 1.0
-    node.AUX_SEMANTIC_WEIGHT = 1.0
-    # Floor of the PQ-style weights.
-    node.NO_OBJECT_WEIGHT = 1e-5
-    # Compare the k-means layers with the targets, not only the final prediction.
-    node.DEEP_SUPERVISION = True
-    # Match the final prediction only and let all layers share its assignment.
-    node.SHARE_FINAL_MATCHING = True
-    # Leave void pixels out of the Dice loss.
-    node.MASKING_VOID_PIXEL = True
-    # Sampled pixels per image, and the power of the inverse segment area they are drawn by.
-    node.PIXEL_INSDIS_SAMPLE_K = 4096
-    node.PIXEL_INSDIS_TEMPERATURE = 1.5
-    node.AUX_SEMANTIC_SAMPLE_K = 4096  # 0: all pixels
-    node.AUX_SEMANTIC_TEMPERATURE = 2.0
+    for setting in fields(LossSettings):  # whose docstring says what they mean
+        node[LOSS_KEYS[setting.name]] = setting.default
     # ASPP decoder (True) or a single head on the coarsest feature (False).
     node.USE_AUX_SEMANTIC_DECODER = True
 

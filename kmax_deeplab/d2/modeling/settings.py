@@ -8,6 +8,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from kmax_deeplab.d2.config.keys import LOSS_KEYS
 from kmax_deeplab.losses.criterion import LossSettings
 from kmax_deeplab.model.build import BACKBONES as KINDS
 from kmax_deeplab.model.description import HeadDescription, InputDescription, ModelDescription
@@ -232,21 +233,7 @@ def outputs(cfg: CfgNode) -> Outputs:
 def losses(cfg: CfgNode) -> LossSettings:
     """Reads the criterion's settings."""
     node = cfg.MODEL.KMAX_DEEPLAB
-    return LossSettings(
-        class_weight=node.CLASS_WEIGHT,
-        mask_weight=node.MASK_WEIGHT,
-        dice_weight=node.DICE_WEIGHT,
-        insdis_weight=node.INSDIS_WEIGHT,
-        semantic_weight=node.AUX_SEMANTIC_WEIGHT,
-        no_object_weight=node.NO_OBJECT_WEIGHT,
-        deep_supervision=node.DEEP_SUPERVISION,
-        share_final_matching=node.SHARE_FINAL_MATCHING,
-        masking_void_pixel=node.MASKING_VOID_PIXEL,
-        insdis_samples=node.PIXEL_INSDIS_SAMPLE_K,
-        insdis_temperature=node.PIXEL_INSDIS_TEMPERATURE,
-        semantic_samples=node.AUX_SEMANTIC_SAMPLE_K,
-        semantic_temperature=node.AUX_SEMANTIC_TEMPERATURE,
-    )
+    return LossSettings(**{name: node[key] for name, key in LOSS_KEYS.items()})
 
 
 def describe(cfg: CfgNode, shapes: Shapes) -> ModelDescription | None:
