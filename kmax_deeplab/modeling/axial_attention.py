@@ -4,7 +4,10 @@ Each column attends within itself, then each row. All three logits and both retr
 batch norm of their own, which replaces the usual 1/sqrt(d).
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from timm.layers import trunc_normal_tf_
 from torch import Tensor, nn
 
@@ -26,25 +29,27 @@ class RelativePositions(nn.Module):
         self.embeddings = nn.Embedding(2 * MAX_SPAN - 1, depth)
         trunc_normal_tf_(self.embeddings.weight, std=1.0)
 
-    def forward(self, length: int) -> Tensor:
-        """Returns (L, L, depth) for a sequence of `length` positions.
 
-        Raises:
-            ValueError: the sequence is longer than the table of embeddings.
-        """
-        if length > MAX_SPAN:
-            raise ValueError(
-                f"axial attention spans {MAX_SPAN} positions, the feature has {length}"
-            )
-        position = torch.arange(length, device=self.embeddings.weight.device)
-        return self.embeddings(position[None, :] - position[:, None] + MAX_SPAN - 1)
+def relative_positions(tables: Sequence[RelativePositions], length: int) -> list[Tensor]:
+    """Looks several tables of embeddings up at once, (L, L, depth) each, for L positions.
+
+    Raises:
+        ValueError: the sequence is longer than the tables.
+    """
+    if length > MAX_SPAN:
+        raise ValueError(f"axial attention spans {MAX_SPAN} positions, the feature has {length}")
+    weights = [table.embeddings.weight for table in tables]
+    position = torch.arange(length, device=weights[0].device)
+    distance = position[None, :] - position[:, None] + MAX_SPAN - 1
+    found = F.embedding(distance, torch.cat(weights, dim=1))
+    return list(found.split([weight.shape[1] for weight in weights], dim=2))
 
 
 class AxialAttention1d(nn.Module):
-    """Self-attention within sequences.
+    """Self-attention along one axis of a feature map: its rows or columns are sequences.
 
     Args:
-        in_channels: of the sequence.
+        in_channels: of the map.
         key_depth: channels of all keys together.
         value_depth: channels of all values together, and of the output.
         num_heads: attention heads.
@@ -66,26 +71,45 @@ class AxialAttention1d(nn.Module):
         self.batch_norm_similarity = norm(3 * num_heads)
         self.batch_norm_retrieved_output = norm(2 * value_depth)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Attends within each of N sequences, (N, C, L) to (N, value_depth, L)."""
-        length = int(x.shape[-1])
-        qkv = self.batch_norm_qkv(self.qkv_transform(x))
-        heads = (self.num_heads, -1)
-        query, key, value = (t.unflatten(1, heads) for t in qkv.split(self.depths, dim=1))
-        weights = self._attention_weights(query, key)  # (N, heads, L, L)
-        content = torch.einsum("nhlm,nhdm->nhdl", weights, value)
-        position = torch.einsum("nhlm,lmd->nhdl", weights, self.value_rpe(length))
-        retrieved = torch.cat([content.flatten(1, 2), position.flatten(1, 2)], dim=1)
-        return self.batch_norm_retrieved_output(retrieved).unflatten(1, (2, -1)).sum(1)
+    def forward(self, x: Tensor, axis: int) -> Tensor:
+        """Attends along an axis, (B, C, H, W) to (B, value_depth, H, W).
 
-    def _attention_weights(self, query: Tensor, key: Tensor) -> Tensor:
-        length = int(query.shape[-1])
-        content = torch.einsum("nhdl,nhdm->nhlm", query, key)
-        query_position = torch.einsum("nhdl,lmd->nhlm", query, self.query_rpe(length))
-        key_position = torch.einsum("nhdm,lmd->nhlm", key, self.key_rpe(length))
-        logits = torch.cat([content, query_position, key_position], dim=1)  # (N, 3 heads, L, L)
-        logits = self.batch_norm_similarity(logits).unflatten(1, (3, -1)).sum(1)
+        Args:
+            x: the map.
+            axis: 2, within columns, or 3, within rows.
+        """
+        kernel = self.qkv_transform.conv.weight[..., None]  # checkpoints have that of a sequence
+        qkv = self.batch_norm_qkv(F.conv2d(x, kernel)).permute(0, 2, 3, 1)  # (B, H, W, C)
+        query, key, value = (self._sequences(t, axis) for t in qkv.split(self.depths, dim=3))
+        length = int(query.shape[3])
+        tables = relative_positions((self.query_rpe, self.key_rpe, self.value_rpe), length)
+        by_query, by_key, of_value = tables
+        weights = self._attention_weights(query, key, by_query, by_key)  # (B, heads, S, L, L)
+        content = weights @ value
+        position = torch.einsum("bhslm,lmd->bhsld", weights, of_value)
+        return self.batch_norm_retrieved_output.sum_of(
+            [_join_heads(retrieved, axis) for retrieved in (content, position)]
+        )
+
+    def _sequences(self, x: Tensor, axis: int) -> Tensor:
+        """Turns (B, H, W, C) into S sequences of length L along an axis: (B, heads, S, L, d)."""
+        heads = x.unflatten(3, (self.num_heads, -1))
+        return heads.permute(0, 3, 1, 2, 4) if axis == 3 else heads.permute(0, 3, 2, 1, 4)
+
+    def _attention_weights(
+        self, query: Tensor, key: Tensor, by_query: Tensor, by_key: Tensor
+    ) -> Tensor:
+        content = query @ key.transpose(3, 4)
+        query_position = torch.einsum("bhsld,lmd->bhslm", query, by_query)
+        key_position = torch.einsum("bhsmd,lmd->bhslm", key, by_key)
+        logits = self.batch_norm_similarity.sum_of([content, query_position, key_position])
         return logits.float().softmax(-1).to(query.dtype)
+
+
+def _join_heads(x: Tensor, axis: int) -> Tensor:
+    """Turns sequences along an axis, (B, heads, S, L, d), into a channels-last (B, C, H, W)."""
+    rows = x.permute(0, 2, 3, 1, 4) if axis == 3 else x.permute(0, 3, 2, 1, 4)
+    return rows.flatten(3).permute(0, 3, 1, 2)
 
 
 class AxialAttention(nn.Module):
@@ -112,13 +136,5 @@ class AxialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attends along both axes of (B, C, H, W), to (B, C, H / stride, W / stride)."""
-        x = _attend_rows(self.height_axis, x.transpose(2, 3)).transpose(2, 3)
-        x = _attend_rows(self.width_axis, x[:, :, :: self.stride])
-        return x[..., :: self.stride]
-
-
-def _attend_rows(attention: AxialAttention1d, x: Tensor) -> Tensor:
-    """Treats every row of (B, C, H, W) as a sequence of its own."""
-    batch = x.shape[0]
-    rows = x.permute(0, 2, 1, 3).flatten(0, 1)  # (B * H, C, W)
-    return attention(rows).unflatten(0, (batch, -1)).permute(0, 2, 1, 3)
+        x = self.height_axis(x, axis=2)[:, :, :: self.stride]
+        return self.width_axis(x, axis=3)[..., :: self.stride]

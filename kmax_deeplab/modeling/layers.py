@@ -3,11 +3,9 @@
 Parameter names (`conv`, `norm`) are those of the released checkpoints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-import torch
-import torch.distributed.nn  # makes torch.distributed.nn.functional available
 import torch.nn.functional as F
 from timm.layers import trunc_normal_tf_
 from torch import Tensor, distributed, nn
@@ -15,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.cpu.norm_gelu import norm_gelu
-from kmax_deeplab.modeling.few_channel_norm import is_worthwhile, normalise_few_channels
+from kmax_deeplab.modeling.tensor_norm import is_worthwhile, normalise
 
 Norm = Callable[[int], nn.Module]
 """Makes the norm layer for a number of channels; the only way norm settings reach a module."""
@@ -37,9 +35,29 @@ class LocalBatchNorm(_BatchNorm):
     is_local = True
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.is_local and is_worthwhile(x):
-            return normalise_few_channels(self, x)
-        return super().forward(x)
+        if not self.training or (self.is_local and not is_worthwhile(x)):
+            return super().forward(x)
+        return normalise(self, [x], over_ranks=not self.is_local)
+
+    def sum_of(self, parts: Sequence[Tensor]) -> Tensor:
+        """Sums normalised parts, whose channels this norm has one part after the other.
+
+        Args:
+            parts: (B, C, …) each.
+
+        Returns:
+            (B, C, …), what normalising their concatenation and adding the parts up gives.
+        """
+        if self.training and not (self.is_local and parts[0].is_cpu):
+            return normalise(self, parts, over_ranks=not self.is_local)
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        tables = (self.running_mean, self.running_var, self.weight, self.bias)
+        own = zip(*(table.chunk(len(parts)) for table in tables), strict=True)
+        return sum(
+            F.batch_norm(x, *each, self.training, self.momentum, self.eps)
+            for x, each in zip(parts, own, strict=True)
+        )
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -49,43 +67,12 @@ class LocalBatchNorm(_BatchNorm):
 class BatchNorm(LocalBatchNorm):
     """Batch norm over (B, C, ...) whose training statistics span all ranks, wherever they run.
 
-    Without a process group it is plain batch norm, on GPUs torch's SyncBatchNorm, whose class
-    itself DistributedDataParallel refuses on CPUs. CPU ranks average their moments here; every
-    rank must hold an equally large batch.
+    Every rank must hold an equally large batch. Without a process group it is plain batch norm.
     """
 
     @property
     def is_local(self) -> bool:
         return not distributed.is_initialized()
-
-    process_group = None
-    _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not distributed.is_initialized():
-            return super().forward(x)
-        return nn.SyncBatchNorm.forward(self, x) if x.is_cuda else self._forward_on_cpu_ranks(x)
-
-    def _forward_on_cpu_ranks(self, x: Tensor) -> Tensor:
-        axes = [axis for axis in range(x.dim()) if axis != 1]
-        mean = self._average_over_ranks(x.mean(axes, keepdim=True))
-        centred = x - mean
-        variance = self._average_over_ranks(centred.square().mean(axes, keepdim=True))
-        self._update_running_statistics(mean, variance, count=x.numel() // x.shape[1])
-        shape = mean.shape[1:]
-        normalised = centred * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias.view(shape), normalised, self.weight.view(shape))
-
-    def _average_over_ranks(self, moment: Tensor) -> Tensor:
-        total = distributed.nn.functional.all_reduce(moment)
-        return total / distributed.get_world_size()
-
-    @torch.no_grad()
-    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        count *= distributed.get_world_size()
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean.flatten(), self.momentum)
-        self.running_var.lerp_(variance.flatten() * count / max(count - 1, 1), self.momentum)
 
 
 NORMS = {"SyncBN": BatchNorm, "BN": LocalBatchNorm}

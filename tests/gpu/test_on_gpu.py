@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from kmax_deeplab.losses import LossSettings, compute_losses
-from kmax_deeplab.modeling.few_channel_norm import is_worthwhile, normalise_few_channels
 from kmax_deeplab.modeling.layers import make_norm
+from kmax_deeplab.modeling.tensor_norm import is_worthwhile, normalise
 from kmax_deeplab.modeling.transformer_decoder import sum_pixels_of_clusters
 from kmax_deeplab.structures import HeadOutput, Prediction
 from tests.losses.plain import random_output, random_truth
@@ -20,7 +20,7 @@ def test_few_channels_are_normalised_as_on_a_cpu():
     norm = make_norm("BN")(24).train()
     there, x = copy.deepcopy(norm).cuda(), torch.randn(4, 24, 300, 300)
     assert is_worthwhile(x.cuda())
-    torch.testing.assert_close(normalise_few_channels(there, x.cuda()).cpu(), norm(x))
+    torch.testing.assert_close(normalise(there, [x.cuda()]).cpu(), norm(x))
     torch.testing.assert_close(there.running_var.cpu(), norm.running_var)
 
 

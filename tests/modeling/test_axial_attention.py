@@ -7,6 +7,7 @@ from kmax_deeplab.modeling.axial_attention import (
     AxialAttention,
     AxialAttention1d,
     RelativePositions,
+    relative_positions,
 )
 from kmax_deeplab.modeling.layers import make_norm
 
@@ -42,10 +43,13 @@ def test_it_equals_its_definition():
     torch.manual_seed(0)
     layer = AxialAttention1d(6, key_depth=4, value_depth=8, num_heads=HEADS, norm=make_norm())
     layer.eval()
-    x = torch.randn(3, 6, 5)
+    x = torch.randn(3, 6, 4, 5)
     with torch.no_grad():
-        expected = torch.stack([_attend_slowly(layer, sequence) for sequence in x])
-        torch.testing.assert_close(layer(x), expected)
+        rows = [[_attend_slowly(layer, image[:, i]) for i in range(4)] for image in x]
+        expected = torch.stack([torch.stack(image, 1) for image in rows])
+        torch.testing.assert_close(layer(x, axis=3), expected)
+        columns = layer(x.transpose(2, 3), axis=2).transpose(2, 3)
+        torch.testing.assert_close(columns, expected)
 
 
 def test_transposing_the_input_swaps_the_roles_of_the_axes():
@@ -55,12 +59,20 @@ def test_transposing_the_input_swaps_the_roles_of_the_axes():
     alone.height_axis, alone.width_axis = attention.width_axis, attention.height_axis
     x = torch.randn(1, 16, 4, 1)
     with torch.no_grad():  # with one column, the width axis sees sequences of length one
-        once = attention.height_axis(x[..., 0])
-        torch.testing.assert_close(alone.width_axis(x[..., 0]), once)
-        expected = attention.width_axis(once.permute(2, 1, 0)).permute(2, 1, 0)
-        torch.testing.assert_close(attention(x)[..., 0], expected)
+        once = attention.height_axis(x, axis=2)
+        rows = alone.width_axis(x.transpose(2, 3), axis=3)
+        torch.testing.assert_close(rows.transpose(2, 3), once)
+        torch.testing.assert_close(attention(x), attention.width_axis(once, axis=3))
 
 
 def test_a_sequence_longer_than_the_table_is_refused():
     with pytest.raises(ValueError, match="255 positions, the feature has 256"):
-        RelativePositions(4)(256)
+        relative_positions([RelativePositions(4)], 256)
+
+
+def test_several_tables_are_looked_up_at_once():
+    tables = [RelativePositions(4), RelativePositions(6)]
+    for found, table in zip(relative_positions(tables, 3), tables, strict=True):
+        weight = table.embeddings.weight
+        assert torch.equal(found[0, 2], weight[254 + 2])
+        assert torch.equal(found[2, 0], weight[254 - 2])

@@ -43,22 +43,26 @@ def test_in_one_process_the_norm_is_plain_batch_norm_for_any_number_of_axes(name
     torch.testing.assert_close(norm(x), expected)
 
 
-def _normalise_half_of_a_batch(rank: int, port: int, whole: torch.Tensor, folder: str) -> None:
+def _normalise_half_of_a_batch(
+    rank: int, port: int, whole: torch.Tensor, folder: str, compiled: bool
+) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=2)
     norm = BatchNorm(4, eps=1e-3, momentum=0.01)
     half = whole[2 * rank : 2 * rank + 2].clone().requires_grad_()
-    out = norm(half)
+    # one graph, collectives included
+    out = (torch.compile(norm, backend="aot_eager", fullgraph=True) if compiled else norm)(half)
     (out * torch.arange(out.numel()).view_as(out)).sum().backward()
     torch.save((out.detach(), half.grad, norm.running_var), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_cpu_ranks_share_their_statistics(tmp_path):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_two_cpu_ranks_share_their_statistics(tmp_path, compiled):
     whole = torch.randn(4, 4, 3, 3)
     port = 20000 + os.getpid() % 20000
-    mp.spawn(_normalise_half_of_a_batch, (port, whole, str(tmp_path)), nprocs=2)
+    mp.spawn(_normalise_half_of_a_batch, (port, whole, str(tmp_path), compiled), nprocs=2)
     halves = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     x = whole.clone().requires_grad_()
     norm = BatchNorm(4, eps=1e-3, momentum=0.01)

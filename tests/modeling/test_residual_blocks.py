@@ -81,10 +81,10 @@ def test_the_pixel_decoder_dilates_its_bottlenecks_as_told(dilation):
 
 def _attend_with_stride_slowly(attention: AxialAttention, x: Tensor) -> Tensor:
     """Columns one by one at full resolution, every second row, these rows, every second column."""
-    columns = [attention.height_axis(x[..., column]) for column in range(x.shape[3])]
-    x = torch.stack(columns, dim=3)
-    rows = [attention.width_axis(x[:, :, row]) for row in range(0, x.shape[2], 2)]
-    return torch.stack(rows, dim=2)[..., ::2]
+    columns = [attention.height_axis(column, axis=2) for column in x.split(1, dim=3)]
+    x = torch.cat(columns, dim=3)
+    rows = [attention.width_axis(row, axis=3) for row in x.split(1, dim=2)[::2]]
+    return torch.cat(rows, dim=2)[..., ::2]
 
 
 @torch.no_grad()
