@@ -184,7 +184,8 @@ class KMaXDeepLab(nn.Module):
 
 def _require_finite(values: Tensor, names: Sequence[str] | None) -> None:
     """Refuses an answer that is none; post-processing would find nothing in it, without a word."""
-    if not values.isfinite().all():
+    extremes = torch.stack([values.amin(), values.amax()])  # NaN if one value is
+    if not extremes.isfinite().all():
         raise ValueError(
             f"the model's output for {', '.join(names or ['an image without name'])} holds NaN or "
             "infinite values: its weights or the precision (half, autocast) do not fit"

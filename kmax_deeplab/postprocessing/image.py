@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kmax_deeplab.postprocessing.holdings import Holdings, HoldingsCollector
+from kmax_deeplab.postprocessing.holders import Holders
 from kmax_deeplab.postprocessing.instances import InstanceMasks, best_instances
 from kmax_deeplab.postprocessing.panoptic import merge
 from kmax_deeplab.postprocessing.resize import Geometry, resized_blocks
@@ -68,43 +68,41 @@ def postprocess(
         class_probs = class_logits.float().softmax(-1)[:, :-1]
         threshold = thresholds.pixel if panoptic or instance else None
         weights = class_probs if semantic else None
-        holdings, semantic_map = _walk(mask_logits.float(), geometry, threshold, weights)
+        holders, semantic_map = _walk(mask_logits.float(), geometry, threshold, weights)
         merged = detections = None
         if panoptic:
-            num_pixels = geometry.output[0] * geometry.output[1]
-            ids, segments = merge(holdings, class_probs, thresholds, is_thing, num_pixels)
+            ids, segments = merge(holders, class_probs, thresholds, is_thing)
             merged = ids.view(geometry.output), segments
         if instance:
             allowed = is_thing if panoptic else torch.ones_like(is_thing)
             detections = best_instances(
-                holdings, class_probs, allowed, geometry.output, detections_per_image
+                holders, class_probs, allowed, geometry.output, detections_per_image
             )
     return PostprocessedImage(merged, semantic_map, detections)
 
 
 def _walk(
     mask_logits: Tensor, geometry: Geometry, threshold: float | None, class_probs: Tensor | None
-) -> tuple[Holdings | None, Tensor | None]:
+) -> tuple[Holders | None, Tensor | None]:
     """Visits every output pixel once.
 
     Returns:
-        Holdings above the threshold if one is given; (K, height, width) semantic map if (Q, K)
+        Holders above the threshold if one is given; (K, height, width) semantic map if (Q, K)
         class probabilities are.
     """
-    collector = semantic = None
+    holders = semantic = None
     num_queries, num_pixels = len(mask_logits), geometry.output[0] * geometry.output[1]
     if threshold is not None:
-        collector = HoldingsCollector(threshold, num_queries, num_pixels, mask_logits.device)
+        holders = Holders.nowhere(threshold, num_queries, num_pixels, mask_logits.device)
     if class_probs is not None:
         semantic = mask_logits.new_empty(class_probs.shape[1], num_pixels)
     for pixels, logits in resized_blocks(mask_logits, geometry):
-        probs = logits.softmax(-1)  # (pixels, Q)
-        if collector is not None:
-            collector.add(probs, pixels.start)
+        probs = torch.softmax(logits, -1, out=logits)  # (pixels, Q)
         if semantic is not None:
             torch.mm(class_probs.T, probs.T, out=semantic[:, pixels])
-    holdings = None if collector is None else collector.result()
-    return holdings, None if semantic is None else semantic.unflatten(1, geometry.output)
+        if holders is not None:
+            holders.fill(pixels, probs, threshold)
+    return holders, None if semantic is None else semantic.unflatten(1, geometry.output)
 
 
 def _check_shapes(class_logits: Tensor, mask_logits: Tensor, is_thing: Tensor) -> None:

@@ -1,11 +1,11 @@
-"""Holdings and class probabilities enter, scored instance masks leave."""
+"""Holders and class probabilities enter, scored instance masks leave."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kmax_deeplab.postprocessing.holdings import Holdings
+from kmax_deeplab.postprocessing.holders import Holders
 from kmax_deeplab.structures import VOID
 
 
@@ -25,7 +25,7 @@ class InstanceMasks:
 
 
 def best_instances(
-    holdings: Holdings,
+    holders: Holders,
     class_probs: Tensor,
     allowed: Tensor,
     output: tuple[int, int],
@@ -34,7 +34,7 @@ def best_instances(
     """Takes the best (query, class) pairs of all, then keeps those of allowed classes.
 
     Args:
-        holdings: of the whole image.
+        holders: of the whole image.
         class_probs: (Q, K) softmax over K + 1 classes, void dropped.
         allowed: (K,) boolean classes that may be reported.
         output: (height, width) of the masks in pixels.
@@ -44,23 +44,22 @@ def best_instances(
     queries, classes = pairs // class_probs.shape[1], pairs % class_probs.shape[1]
     kept = allowed[classes]
     probs, queries, classes = probs[kept], queries[kept], classes[kept]
-    mask_scores = (holdings.prob_sums / (holdings.areas + 1e-6)).float()
-    masks = _binary_masks(holdings, queries, output[0] * output[1]).unflatten(1, output)
+    mask_scores = (holders.prob_sums / (holders.areas + 1e-6)).float()
+    masks = _binary_masks(holders, queries, output[0] * output[1]).unflatten(1, output)
     return InstanceMasks(probs * mask_scores[queries], classes, masks)
 
 
-def _binary_masks(holdings: Holdings, queries: Tensor, num_pixels: int) -> Tensor:
+def _binary_masks(holders: Holders, queries: Tensor, num_pixels: int) -> Tensor:
     """Draws the mask of each listed query, (n, P) boolean; a query may be listed several times."""
     numbers = torch.arange(len(queries), device=queries.device)
     same = queries[:, None] == queries  # (n, n)
     # (n,): earliest row of the same query; of no row at all there is none to reduce
     first = torch.where(same, numbers, len(queries)).amin(1) if len(queries) else numbers
-    row_of_query = torch.full((holdings.num_queries,), VOID, device=queries.device)
-    row_of_query[queries] = first
-    rows = row_of_query[holdings.queries]
-    listed = rows != VOID
-    masks = torch.zeros(len(queries), num_pixels, dtype=torch.bool, device=queries.device)
-    masks[rows[listed], holdings.pixels[listed]] = True
+    row_of_query = torch.zeros(holders.num_queries + 1, dtype=torch.long, device=queries.device)
+    row_of_query[queries - VOID] = first + 1  # 0 takes the pixels of all others
+    masks = torch.zeros(len(queries) + 1, num_pixels, dtype=torch.bool, device=queries.device)
+    masks.scatter_(0, row_of_query[holders.queries - VOID], True)
+    masks = masks[1:]
     repeated = first != numbers
     masks[repeated] = masks[first[repeated]]
     return masks

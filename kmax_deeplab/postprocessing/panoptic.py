@@ -1,31 +1,46 @@
-"""Holdings and class scores enter, the panoptic map and its segments leave (panoptic merge).
+"""Holders and class scores enter, the panoptic map and its segments leave (panoptic merge).
 
 Queries are visited from the most to the least confident; a pixel belongs to the first accepted
-query that holds it. Only pixels with several holders depend on the order of the visits, and they
-are few: those alone travel to the host, where the visits happen.
+query that holds it. Pixels with the same several holders share their fate, so the visits happen on
+the host, on as many groups as there are such sets of holders, whatever the size of the image.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from kmax_deeplab.postprocessing.holdings import Holdings
+from kmax_deeplab.postprocessing.holders import Holders
 from kmax_deeplab.structures import VOID, MergeThresholds
 
 
+@dataclass(frozen=True)
+class Contest:
+    """The pixels with several holders, in G groups of the same ones.
+
+    Attributes:
+        pixels: (D,) int64, on the device.
+        group_of_pixel: (D,) int64, likewise.
+        holders: (G, H) int64 on the host, VOID after the last.
+        counts: (G,) int64 pixels, on the host.
+    """
+
+    pixels: Tensor
+    group_of_pixel: Tensor
+    holders: np.ndarray
+    counts: np.ndarray
+
+
 def merge(
-    holdings: Holdings,
-    class_probs: Tensor,
-    thresholds: MergeThresholds,
-    is_thing: Tensor,
-    num_pixels: int,
+    holders: Holders, class_probs: Tensor, thresholds: MergeThresholds, is_thing: Tensor
 ) -> tuple[Tensor, list[dict]]:
     """Turns queries into disjoint segments.
 
     Args:
-        holdings: of the whole image, at `thresholds.pixel`.
+        holders: of the whole image, at `thresholds.pixel`.
         class_probs: (Q, K) softmax over K + 1 classes, void dropped.
         is_thing: (K,) boolean.
-        num_pixels: P of the output image.
 
     Returns:
         (P,) int32 segment ids, 0 where void, and one {"id", "isthing", "category_id"} per segment
@@ -33,21 +48,23 @@ def merge(
     """
     scores, labels = class_probs.max(1)
     limits = torch.where(is_thing[labels], thresholds.thing, thresholds.stuff)
-    order = visiting_order(holdings, scores, thresholds)
-    candidates = order[(scores > limits)[order]].tolist()
-    pixels, groups = _contested_pixels(holdings)
-    areas = holdings.areas.tolist()
-    accepted, owners = _accept(candidates, areas, groups, len(pixels), thresholds.overlap)
-    id_of_query, segments = _number(accepted, labels.tolist(), is_thing.tolist())
+    order = visiting_order(holders, scores, thresholds)
+    table = torch.stack([order, (scores > limits)[order], holders.areas, labels, is_thing[labels]])
+    order, is_candidate, areas, labels, things = table.tolist()  # one transfer
+    candidates = [query for query, may in zip(order, is_candidate, strict=True) if may]
+    contest = _find_contest(holders)
+    accepted, owners = _accept(candidates, areas, contest, thresholds.overlap)
+    id_of_query, segments = _number(accepted, labels, [bool(thing) for thing in things])
 
-    ids = torch.tensor(id_of_query, dtype=torch.int32, device=pixels.device)
-    panoptic = torch.zeros(num_pixels, dtype=torch.int32, device=pixels.device)
-    panoptic[holdings.pixels] = ids[holdings.queries]
-    panoptic[pixels] = ids[owners.to(pixels.device)]
+    device = holders.queries.device
+    ids = torch.tensor(id_of_query, dtype=torch.int32, device=device)
+    panoptic = ids[holders.queries[0]]
+    owners = torch.from_numpy(owners).to(device)
+    panoptic[contest.pixels] = ids[owners[contest.group_of_pixel]]
     return panoptic, segments
 
 
-def visiting_order(holdings: Holdings, scores: Tensor, thresholds: MergeThresholds) -> Tensor:
+def visiting_order(holders: Holders, scores: Tensor, thresholds: MergeThresholds) -> Tensor:
     """Ranks queries by class score ** class_power * mask score ** mask_power, ties by index.
 
     The mask score is the mean probability over the binary mask, 0 for an empty one.
@@ -58,52 +75,43 @@ def visiting_order(holdings: Holdings, scores: Tensor, thresholds: MergeThreshol
     Returns:
         (Q,) int64 queries, the most confident first.
     """
-    mask_scores = (holdings.prob_sums / holdings.areas.clamp(min=1)).float()
+    mask_scores = (holders.prob_sums / holders.areas.clamp(min=1)).float()
     rank = scores**thresholds.class_power * mask_scores**thresholds.mask_power
     return torch.argsort(rank, descending=True, stable=True)
 
 
-def _contested_pixels(holdings: Holdings) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Finds the D pixels with several holders, and for each query the positions of its own in them.
-
-    Returns:
-        (D,) int64 pixels, and for each of the Q queries a host tensor of positions in [0, D).
-    """
-    repeats = holdings.pixels[1:] == holdings.pixels[:-1]
-    contested = torch.zeros_like(holdings.pixels, dtype=torch.bool)
-    contested[1:] |= repeats
-    contested[:-1] |= repeats
-    queries = holdings.queries[contested]
-    pixels, positions = torch.unique_consecutive(holdings.pixels[contested], return_inverse=True)
-    counts = torch.bincount(queries, minlength=holdings.num_queries).tolist()
-    return pixels, positions[torch.argsort(queries)].cpu().split(counts)
+def _find_contest(holders: Holders) -> Contest:
+    """Groups the pixels with several holders by who these are."""
+    if len(holders.queries) == 1:
+        pixels = holders.queries.new_empty(0)
+    else:
+        pixels = (holders.queries[1] != VOID).nonzero()[:, 0]
+    several = holders.queries[:, pixels].sort(0, descending=True).values  # in one order
+    found, group_of_pixel, counts = several.unique(dim=1, return_inverse=True, return_counts=True)
+    return Contest(pixels, group_of_pixel, found.T.cpu().numpy(), counts.cpu().numpy())
 
 
 def _accept(
-    candidates: list[int],
-    areas: list[int],
-    groups: tuple[Tensor, ...],
-    num_contested: int,
-    overlap: float,
-) -> tuple[list[int], Tensor]:
+    candidates: list[int], areas: list[int], contest: Contest, overlap: float
+) -> tuple[list[int], np.ndarray]:
     """Visits the candidates, accepting those with more than the share `overlap` of their mask free.
 
     Returns:
-        Accepted queries in order; (D,) int64 owner of each contested pixel, VOID where none.
+        Accepted queries in order; (G,) int64 owner of each contested group, VOID where none.
     """
-    accepted, owners = [], torch.full((num_contested,), VOID)
+    accepted, owners = [], np.full(len(contest.counts), VOID)
     for query in candidates:
-        mine = groups[query]
-        free = mine[owners[mine] == VOID]
+        mine = (contest.holders == query).any(1)
+        taken = contest.counts[mine & (owners != VOID)].sum()
         area = areas[query]
-        if area and (area - len(mine) + len(free)) / area > overlap:
-            owners[free] = query
+        if area and (area - taken) / area > overlap:
+            owners[mine & (owners == VOID)] = query
             accepted.append(query)
     return accepted, owners
 
 
 def _number(
-    accepted: list[int], labels: list[int], is_thing: list[bool]
+    accepted: list[int], labels: list[int], things: list[bool]
 ) -> tuple[list[int], list[dict]]:
     """Gives every accepted query the next segment id; stuff joins the segment of its class.
 
@@ -114,9 +122,9 @@ def _number(
     for query in accepted:
         label = labels[query]
         if label not in id_of_stuff:
-            segment = {"id": len(segments) + 1, "isthing": is_thing[label], "category_id": label}
+            segment = {"id": len(segments) + 1, "isthing": things[query], "category_id": label}
             segments.append(segment)
         id_of_query[query] = id_of_stuff.get(label, len(segments))
-        if not is_thing[label]:
+        if not things[query]:
             id_of_stuff[label] = id_of_query[query]
     return id_of_query, segments

@@ -71,19 +71,26 @@ def resized_blocks(mask_logits: Tensor, geometry: Geometry) -> Iterator[tuple[sl
         The block's range of flattened output pixels and its (pixels, Q) float32 logits.
     """
     queries, *grid = mask_logits.shape
-    source = mask_logits.permute(1, 2, 0).reshape(-1, queries)  # (h * w, Q)
+    source = mask_logits.permute(1, 2, 0).reshape(grid[0], -1)  # (h, w * Q)
     (rows, row_weights), (columns, column_weights) = (
         tuple(table.to(source.device) for table in axis_taps(*sizes, geometry.align_corners))
         for sizes in zip(grid, geometry.padded, geometry.content, geometry.output, strict=True)
     )
     height, width = geometry.output
     block_values = CPU_BLOCK_VALUES if source.device.type == "cpu" else DEVICE_BLOCK_VALUES
-    block_rows = max(block_values // (width * queries), 1)
+    block_rows = min(max(block_values // (width * queries), 1), height)
+    first = torch.arange(block_rows, device=source.device)[:, None, None] * grid[1]
+    columns = (first + columns).flatten(0, 1)  # (block_rows * width, taps)
+    column_weights = column_weights.repeat(block_rows, 1)
     for top in range(0, height, block_rows):
         block = slice(top, min(top + block_rows, height))
-        taps = rows[block, None, :, None] * grid[1] + columns[:, None, :]
-        weights = row_weights[block, None, :, None] * column_weights[:, None, :]
-        taps, weights = taps.flatten(2).flatten(0, 1), weights.flatten(2).flatten(0, 1)
-        # A bag of weighted source pixels per output pixel: the resize in one pass over the block.
-        logits = F.embedding_bag(taps, source, mode="sum", per_sample_weights=weights)
-        yield slice(block.start * width, block.stop * width), logits
+        pixels = slice(block.start * width, block.stop * width)
+        # A bag of weighted rows per output row, then one of weighted pixels per output pixel.
+        mixed = _bag(rows[block], source, row_weights[block]).view(-1, queries)
+        size = pixels.stop - pixels.start
+        yield pixels, _bag(columns[:size], mixed, column_weights[:size])
+
+
+def _bag(positions: Tensor, source: Tensor, weights: Tensor) -> Tensor:
+    """Sums the weighted rows of a source, (n, taps) positions to (n, values)."""
+    return F.embedding_bag(positions, source, mode="sum", per_sample_weights=weights)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kmax_deeplab.postprocessing.holdings import HoldingsCollector
+from kmax_deeplab.postprocessing.holders import Holders
 from kmax_deeplab.postprocessing.panoptic import merge
 from kmax_deeplab.structures import MergeThresholds
 
@@ -12,12 +12,12 @@ IS_THING = torch.tensor([True, False])
 
 
 def hold(probs, threshold):
-    """Holdings of (P, Q) probabilities, collected in two blocks."""
-    collector = HoldingsCollector(threshold, probs.shape[1], 1, probs.device)
+    """Holders of (P, Q) probabilities, found in two blocks."""
+    holders = Holders.nowhere(threshold, probs.shape[1], len(probs), probs.device)
     half = len(probs) // 2
-    collector.add(probs[:half], 0)
-    collector.add(probs[half:], half)
-    return collector.result()
+    for block in (slice(half), slice(half, len(probs))):
+        holders.fill(block, probs[block].clone(), threshold)
+    return holders
 
 
 def run(probs, classes, scores, **thresholds):
@@ -26,9 +26,7 @@ def run(probs, classes, scores, **thresholds):
     probs = torch.tensor(probs, dtype=torch.float32)
     class_probs = torch.zeros(probs.shape[1], 2)
     class_probs[torch.arange(probs.shape[1]), torch.tensor(classes)] = torch.tensor(scores)
-    ids, segments = merge(
-        hold(probs, thresholds.pixel), class_probs, thresholds, IS_THING, len(probs)
-    )
+    ids, segments = merge(hold(probs, thresholds.pixel), class_probs, thresholds, IS_THING)
     return ids.tolist(), [(s["id"], s["isthing"], s["category_id"]) for s in segments]
 
 
@@ -109,13 +107,13 @@ def merge_with_full_masks(probs, class_probs, thresholds, is_thing):
 
 @pytest.mark.parametrize("pixel", [0.0, 0.05, 0.2, 0.3, 0.4, 0.6, 1.0])
 @pytest.mark.parametrize("overlap", [0.1, 0.6])
-def test_lists_of_holdings_merge_like_full_masks_at_any_threshold(pixel, overlap):
+def test_lists_of_holders_merge_like_full_masks_at_any_threshold(pixel, overlap):
     generator = torch.Generator().manual_seed(round(100 * pixel))
     probs = (3 * torch.randn(300, 12, generator=generator)).softmax(1)
     class_probs = (4 * torch.randn(12, 7, generator=generator)).softmax(1)[:, :-1]
     is_thing = torch.arange(6) % 2 == 0
     thresholds = MergeThresholds(0.5, 0.3, pixel, overlap)
-    ids, segments = merge(hold(probs, pixel), class_probs, thresholds, is_thing, 300)
+    ids, segments = merge(hold(probs, pixel), class_probs, thresholds, is_thing)
     expected, expected_segments = merge_with_full_masks(probs, class_probs, thresholds, is_thing)
     assert segments == expected_segments
     assert torch.equal(ids, expected)
