@@ -56,6 +56,8 @@ class AxialAttention1d(nn.Module):
         norm: maker of the norms.
     """
 
+    foldable = (("qkv_transform.conv", "batch_norm_qkv"),)
+
     def __init__(
         self, in_channels: int, *, key_depth: int, value_depth: int, num_heads: int, norm: Norm
     ):
@@ -78,8 +80,9 @@ class AxialAttention1d(nn.Module):
             x: the map.
             axis: 2, within columns, or 3, within rows.
         """
-        kernel = self.qkv_transform.conv.weight[..., None]  # checkpoints have that of a sequence
-        qkv = self.batch_norm_qkv(F.conv2d(x, kernel)).permute(0, 2, 3, 1)  # (B, H, W, C)
+        conv = self.qkv_transform.conv  # of a sequence, in the checkpoints
+        qkv = F.conv2d(x, conv.weight[..., None], conv.bias)
+        qkv = self.batch_norm_qkv(qkv).permute(0, 2, 3, 1)  # (B, H, W, C)
         query, key, value = (self._sequences(t, axis) for t in qkv.split(self.depths, dim=3))
         length = int(query.shape[3])
         tables = relative_positions((self.query_rpe, self.key_rpe, self.value_rpe), length)

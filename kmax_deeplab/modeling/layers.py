@@ -75,6 +75,8 @@ class BatchNorm(LocalBatchNorm):
         return not distributed.is_initialized()
 
 
+FOLDABLE = "foldable"
+"""Attribute of modules that apply a norm right after a convolution: (convolution, norm) names."""
 NORMS = {"SyncBN": BatchNorm, "BN": LocalBatchNorm}
 
 
@@ -126,6 +128,8 @@ class ConvBN(nn.Module):
         stride: of the convolution.
         sequence: convolve (B, C, L) instead of (B, C, H, W).
     """
+
+    foldable = (("conv", "norm"),)
 
     def __init__(
         self,

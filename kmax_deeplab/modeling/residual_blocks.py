@@ -3,6 +3,7 @@
 The pixel decoder and the axial ResNet are made of them.
 """
 
+import torch
 import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
@@ -49,8 +50,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(x)
-        residual = self.conv3_bn(self.middle(self.conv1_bn_act(x)))
-        return self.shortcut(x) + self.drop_path(residual)
+        residual = self.drop_path(self.conv3_bn(self.middle(self.conv1_bn_act(x))))
+        x = self.shortcut(x)
+        return x + residual if torch.is_grad_enabled() else x.add_(residual)
 
     def middle(self, x: Tensor) -> Tensor:
         """Mixes positions of (B, width, H, W), to (B, width, H / stride, W / stride)."""

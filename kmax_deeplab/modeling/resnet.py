@@ -33,6 +33,8 @@ class NormedConv2d(nn.Conv2d):
         norm: maker of the norm; the other arguments are those of `nn.Conv2d`.
     """
 
+    foldable = (("", "norm"),)
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, *, norm: Norm, **options: int
     ):
@@ -98,8 +100,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
         x = F.relu(x) if self.activate_on_entry else x
-        branch = self.branch(x)
-        x = branch + (x if self.shortcut is None else self.shortcut(x))
+        x = self.branch(x).add_(x if self.shortcut is None else self.shortcut(x))
         return x if self.activate_on_entry else F.relu_(x)
 
     def branch(self, x: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.samples.reading import read_image
 from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.kmax import KMaXDeepLab, Outputs
+from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
+from kmax_deeplab.modeling.folding import fold_norms
 from kmax_deeplab.predict.inputs import as_input
 
 
@@ -82,7 +84,7 @@ class Predictor:
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> KMaXDeepLab:
-    """Builds the model that a checkpoint describes, and fills it.
+    """Builds the model that a checkpoint describes, and fills it; to predict only.
 
     Args:
         path: of a checkpoint of this project.
@@ -113,4 +115,7 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> KM
             f"{path}: its model cannot be built as the file describes it ({error})"
         ) from error
     load_weights(model, content["model"], origin=str(path), complete=True)
+    if device.type == "cpu":
+        keep_freed_memory()
+    fold_norms(model)
     return model.to(device).eval()

@@ -23,6 +23,8 @@ from kmax_deeplab.d2.config.files import read_config_file, read_config_text
 from kmax_deeplab.d2.config.run import adapt_to_machine, merge_config
 from kmax_deeplab.d2.data.classes import first_classes, prepare_datasets, prepare_prediction
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
+from kmax_deeplab.modeling.folding import fold_norms
 
 TRAIN, EVALUATE, PREDICT, NO_DATA = "train", "evaluate", "predict", "no data"
 """What a run is opened for: which of its datasets have to be there."""
@@ -94,7 +96,7 @@ def fit(
 
 
 def open_model(cfg: CfgNode, categories: Categories | None, weights: str | Path = "") -> nn.Module:
-    """Builds the model of an opened run and fills it, for evaluation.
+    """Builds the model of an opened run and fills it; to predict only (see `fold_norms`).
 
     Args:
         cfg: from `open_run`.
@@ -106,6 +108,9 @@ def open_model(cfg: CfgNode, categories: Categories | None, weights: str | Path 
     """
     model = build(cfg, categories)
     KMaXCheckpointer(model).load_complete(str(weights or cfg.MODEL.WEIGHTS))
+    fold_norms(model)
+    if cfg.MODEL.DEVICE == "cpu":
+        keep_freed_memory()
     return model.eval()
 
 

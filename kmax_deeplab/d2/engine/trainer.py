@@ -7,6 +7,7 @@ for optimiser and schedule, which live in `solver`.
 
 import logging
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from kmax_deeplab.d2.evaluation.build import (
 )
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
+from kmax_deeplab.modeling.folding import folded_norms
 from kmax_deeplab.run_folder import forget_metrics_from
 
 logger = logging.getLogger(__name__)
@@ -242,6 +244,14 @@ class Trainer(DefaultTrainer):
         return build_stream_loader(
             stream, cfg.SOLVER.IMS_PER_BATCH, first_iteration, cfg.DATALOADER.NUM_WORKERS
         )
+
+    @classmethod
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: Sequence[DatasetEvaluator] | None = None
+    ) -> dict[str, Any]:
+        """Evaluates a model on `DATASETS.TEST`, its norms folded meanwhile."""
+        with folded_norms(model):
+            return super().test(cfg, model, evaluators)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:

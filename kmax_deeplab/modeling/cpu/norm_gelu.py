@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 
 def norm_gelu(norm: nn.Module, x: Tensor) -> Tensor:
-    """Applies a norm layer to (B, C, ...), then GELU (the exact one)."""
+    """Applies a norm layer to (B, C, ...), then GELU (the exact one); may overwrite the input."""
     if not _can_be_one_step(norm, x):
-        return F.gelu(norm(x))
+        y = norm(x)
+        return F.gelu(y) if torch.is_grad_enabled() else torch.ops.aten.gelu_(y)
     norm.num_batches_tracked.add_(1)
     return _BatchNormGelu.apply(
         x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps
