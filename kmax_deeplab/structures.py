@@ -109,12 +109,17 @@ class BatchedTargets:
         return tuple(self.semantic.shape[1:])
 
     @classmethod
-    def of(cls, targets: list[Targets]) -> "BatchedTargets":
-        """Gathers the targets of images, which are on one grid."""
+    def of(cls, targets: list[Targets], multiple: int = 1) -> "BatchedTargets":
+        """Gathers the targets of images, which are on one grid.
+
+        Args:
+            targets: of the images.
+            multiple: that M is rounded up to, so that fewer shapes occur.
+        """
         depth = max(len(target.segment_map) for target in targets)
         maps = [_deepen(target.segment_map, depth) for target in targets]
         counts = [len(target.classes) for target in targets]
-        width = max(*counts, 1)
+        width = -(-max(*counts, 1) // multiple) * multiple
         places = [row * width + column for row, n in enumerate(counts) for column in range(n)]
         given = torch.cat([target.classes for target in targets])
         classes = given.new_zeros(len(targets) * width)

@@ -4,6 +4,7 @@ Head output and targets enter, weighted losses under the released names leave. F
 whatever the precision of the forward pass.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -22,6 +23,9 @@ from kmax_deeplab.structures import (
     Supervision,
     Targets,
 )
+
+SEGMENTS_AT_ONCE = 32
+"""Compiled losses know images with as many segments, twice as many, …; each is compiled anew."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,28 @@ def compute_losses(
 
     Raises:
         ValueError: the targets do not fit the output or each other.
-        FloatingPointError: a prediction is not finite.
     """
     _check_targets(output, targets)
-    batch = BatchedTargets.of(targets)
-    with torch.autocast(batch.semantic.device.type, enabled=False):
-        return _compute_in_float32(_to_float32(output), batch, settings, generator)
+    with torch.autocast(targets[0].semantic.device.type, enabled=False):
+        return _compute_in_float32(output, BatchedTargets.of(targets), settings, generator)
+
+
+def compile_losses(settings: LossSettings, **options: object) -> Callable[..., dict[str, Tensor]]:
+    """Compiles `compute_losses`, all of it but the assignment, which the host makes.
+
+    Args:
+        settings: weights and switches of the recipe.
+        **options: of `torch.compile`.
+    """
+    compute = torch.compile(_compute_in_float32, **options)
+
+    def compute_compiled(output: HeadOutput, targets: list[Targets]) -> dict[str, Tensor]:
+        _check_targets(output, targets)
+        batch = BatchedTargets.of(targets, SEGMENTS_AT_ONCE)
+        with torch.autocast(batch.semantic.device.type, enabled=False):
+            return compute(output, batch, settings, None)
+
+    return compute_compiled
 
 
 def _check_targets(output: HeadOutput, targets: list[Targets]) -> None:
@@ -116,6 +136,7 @@ def _compute_in_float32(
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
     """Computes the losses of the final prediction and of the k-means layers."""
+    output = _to_float32(output)
     final, *layers = reversed(output.predictions)
     layers = layers[::-1] if settings.deep_supervision else []
     shared = supervise(final, targets, settings)

@@ -67,7 +67,7 @@ class InputDescription:
     longer_side: int
     pixel_mean: list[float]
     pixel_std: list[float]
-    channels_last: bool = False
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
         if len(self.image_size) != 2 or min(self.image_size) < 1:

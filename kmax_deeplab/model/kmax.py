@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.model.description import InputDescription, ModelDescription
+from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
+from kmax_deeplab.modeling.folding import fold_norms
 from kmax_deeplab.postprocessing.image import PostprocessedImage, postprocess
 from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.structures import HeadOutput, MergeThresholds, Prediction, Targets
@@ -44,6 +46,7 @@ class KMaXDeepLab(nn.Module):
         outputs: what is computed of an image.
         criterion: (HeadOutput, list[Targets]) to {name: weighted loss}; for training only.
         description: from which it can be built again; None if parts of others are in it.
+        precision: type in which the network predicts (autocast); None: that of its weights.
 
     Raises:
         ValueError: the classes are not as many as the head has.
@@ -60,11 +63,12 @@ class KMaXDeepLab(nn.Module):
         outputs: Outputs | None = None,
         criterion: Criterion | None = None,
         description: ModelDescription | None = None,
+        precision: torch.dtype | None = None,
     ):
         super().__init__()
         self.categories, self.inputs, self.merge = categories, inputs, merge
         self.outputs, self.criterion = outputs or Outputs(), criterion
-        self.description = description
+        self.description, self.precision = description, precision
         self.backbone = backbone
         self.sem_seg_head = head
         last = inputs.channels_last
@@ -78,6 +82,17 @@ class KMaXDeepLab(nn.Module):
     def device(self) -> torch.device:
         """Where the network runs."""
         return self.pixel_mean.device
+
+    def only_predict(self) -> "KMaXDeepLab":
+        """Makes the model as fast as it can be, for good: it cannot be trained or saved any more.
+
+        Returns:
+            Itself, in evaluation mode.
+        """
+        fold_norms(self)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        return self.eval()
 
     def forward(self, images: Sequence[Tensor], sizes: Sequence[Size]) -> list[PostprocessedImage]:
         """Segments images: see `segment`."""
@@ -119,7 +134,7 @@ class KMaXDeepLab(nn.Module):
             # Padded to another size than alone, an image would get another result.
             found = zip(images, sizes, names or [None] * len(images), strict=True)
             return [self.segment([i], [s], n and [n])[0] for i, s, n in found]
-        final = self.sem_seg_head(self.backbone(self.preprocess(images))).predictions[-1]
+        final = self.predict_layers(images)[-1]
         for logits in (final.class_logits, final.mask_logits):
             _require_finite(logits, names)
         logits = zip(final.class_logits, final.mask_logits, strict=True)
@@ -145,7 +160,9 @@ class KMaXDeepLab(nn.Module):
     @torch.no_grad()
     def predict_layers(self, images: Sequence[Tensor]) -> list[Prediction]:
         """Returns every k-means layer's prediction and the final one, on the padded input."""
-        return self.sem_seg_head(self.backbone(self.preprocess(images))).predictions
+        is_half = self.precision is not None
+        with torch.autocast(self.device.type, self.precision, enabled=is_half):
+            return self.sem_seg_head(self.backbone(self.preprocess(images))).predictions
 
     def preprocess(
         self, images: Sequence[Tensor], is_real: Sequence[Tensor | None] | None = None

@@ -32,6 +32,8 @@ class Recomputing(nn.Module):
         if not (self.recompute and self.training and torch.is_grad_enabled()):
             return part(*inputs)
         contexts = partial(_forward_and_recomputation, part)
+        if torch.compiler.is_compiling():  # whose recomputation repeats no update of statistics
+            contexts = _keep_convolutions
         return checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts)
 
 
@@ -42,8 +44,12 @@ def set_recompute(network: nn.Module, recompute: bool) -> None:
             module.recompute = recompute
 
 
+def _keep_convolutions() -> tuple[AbstractContextManager, ...]:
+    return create_selective_checkpoint_contexts(KEPT)
+
+
 def _forward_and_recomputation(part: nn.Module) -> tuple[AbstractContextManager, ...]:
-    keep, reuse = create_selective_checkpoint_contexts(KEPT)
+    keep, reuse = _keep_convolutions()
     return keep, _recomputation(part, reuse)
 
 

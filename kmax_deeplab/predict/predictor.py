@@ -4,7 +4,7 @@ A checkpoint of this project is enough: it holds classes and description of the 
 weights, and nothing here needs Detectron2.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,6 @@ from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.samples.reading import read_image
 from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.kmax import KMaXDeepLab, Outputs
-from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
-from kmax_deeplab.modeling.folding import fold_norms
 from kmax_deeplab.predict.inputs import as_input
 
 
@@ -106,8 +104,6 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> KM
             "--config-file, or kmax_deeplab.d2.engine.opening in Python)"
         )
     description = known.description
-    if device.type == "cpu":  # CPUs convolve faster channels-last
-        description = replace(description, input=replace(description.input, channels_last=True))
     try:
         model = build_model(description, known.categories)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -115,7 +111,4 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> KM
             f"{path}: its model cannot be built as the file describes it ({error})"
         ) from error
     load_weights(model, content["model"], origin=str(path), complete=True)
-    if device.type == "cpu":
-        keep_freed_memory()
-    fold_norms(model)
-    return model.to(device).eval()
+    return model.to(device).only_predict()

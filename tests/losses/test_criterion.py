@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kmax_deeplab.losses import LossSettings, compute_losses, instance_discrimination
+from kmax_deeplab.losses.criterion import compile_losses
 from kmax_deeplab.structures import HeadOutput, Prediction
 from tests.losses.plain import PlainTruth, no_truth, plain_losses, random_output, random_truth
 
@@ -143,11 +144,29 @@ def test_targets_that_do_not_fit_are_named():
         compute_losses(output, [small, large], ALL)
 
 
-def test_a_diverged_prediction_is_named():
+def test_a_diverged_prediction_has_losses_that_say_so():
     output = random_output([(7, 7)], images=1)
     output.predictions[0].mask_logits.data[0, 0, 0, 0] = torch.nan
-    with pytest.raises(FloatingPointError, match="diverged"):
-        compute_losses(output, [random_truth((7, 7), segments=2).targets()], ALL)
+    losses = compute_losses(output, [random_truth((7, 7), segments=2).targets()], ALL)
+    assert not sum(losses.values()).isfinite()
+
+
+@pytest.mark.slow
+def test_compiled_losses_are_the_same_for_any_number_of_segments():
+    compute = compile_losses(ALL, backend="aot_eager", dynamic=False)
+    for counts in ((3, 2), (1, 9), (4, 5)):
+        torch.manual_seed(counts[0])
+        output = random_output([(4, 4), (9, 9), (17, 17)], images=2, semantic=(4, 17, 17))
+        targets = [random_truth((17, 17), segments=count).targets() for count in counts]
+        leaves = [x for p in output.predictions for x in vars(p).values()]
+        found = []
+        for losses in (compute_losses(output, targets, ALL), compute(output, targets)):
+            gradients = torch.autograd.grad(sum(losses.values()), leaves)
+            found.append((losses, gradients))
+        torch.testing.assert_close(*found)
+    compiled = torch._dynamo.utils.counters["frames"]["total"]
+    compute(random_output([(4, 4), (9, 9), (17, 17)], images=2, semantic=(4, 17, 17)), targets)
+    assert torch._dynamo.utils.counters["frames"]["total"] == compiled
 
 
 class CountedCalls(TorchDispatchMode):

@@ -11,6 +11,7 @@ import torch
 from detectron2.config import CfgNode
 
 from kmax_deeplab.checkpoint.parts import check_parts
+from kmax_deeplab.modeling.compilation import COMPILATIONS
 
 MAPPERS = (
     "panoptic_lsj",
@@ -33,7 +34,8 @@ CHOICES = {
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("full_model", "value", "norm"),
     "MODEL.KMAX_DEEPLAB.NORM": ("SyncBN", "BN"),
-    "MODEL.KMAX_DEEPLAB.COMPILE": ("", "inductor", "aot_eager", "eager"),
+    "TEST.AMP.DTYPE": ("float16", "bfloat16"),
+    "MODEL.KMAX_DEEPLAB.COMPILE": ("auto", "", *COMPILATIONS),
     "MODEL.KMAX_DEEPLAB.LOW_LEVEL_ACTIVATION": ("none", "relu", "gelu"),
 }
 """Keys that name one of several things."""
@@ -178,8 +180,6 @@ def tell_surprises(cfg: CfgNode, keys: Sequence[str]) -> Iterator[str]:
         for section, backbone in SECTIONS.items():
             if key.startswith(section) and backbone != cfg.MODEL.BACKBONE.NAME:
                 yield f"{key} has no effect: MODEL.BACKBONE.NAME is {cfg.MODEL.BACKBONE.NAME}."
-        if key == f"{KMAX}.RECOMPUTE_ACTIVATIONS" and cfg.MODEL.DEVICE != "cpu":
-            yield f"{key} has no effect on {cfg.MODEL.DEVICE}: it saves memory on CPUs alone."
     height, width = cfg.INPUT.IMAGE_SIZE
     least, most = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     if least > min(height, width) or most > max(height, width):

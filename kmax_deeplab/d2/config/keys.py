@@ -106,18 +106,22 @@ def _add_network(cfg: CfgNode) -> None:
     node.NORM = "SyncBN"
     # Weight of the newest batch in running statistics, head and ResNets.
     node.NORM_MOMENTUM = 0.01
-    # Memory format of the convolutions; a run on a CPU sets it to True (d2/config/run.py).
+    # Memory format of the convolutions; every run sets it to True (d2/config/run.py).
     node.CHANNEL_LAST_FORMAT = False
-    # On a CPU a training step keeps the outputs of convolutions only and computes norms,
-    # activations and attention weights of decoders and ResNet again when their gradient is due:
-    # the same gradients to the bit, a fifth less memory, a tenth more time. Tiny networks are
-    # better off without. It has no effect on GPUs, where its cost is not measured.
-    node.RECOMPUTE_ACTIVATIONS = True
+    # Whether float32 convolutions and products may use TF32 on GPUs: 10 bits of mantissa.
+    node.TF32 = True
+    # Whether a training step keeps the outputs of convolutions only and computes norms,
+    # activations and attention weights of decoders and backbone again when their gradient is due:
+    # less memory for more time, the same gradients. None: on CPUs (a fifth less memory, a tenth
+    # more time). What is compiled decides by itself what to keep, and keeps less if True.
+    node.RECOMPUTE_ACTIVATIONS = None
     node.SIZE_DIVISIBILITY = -1
 
-    # Backend of torch.compile for backbone and head, "inductor" on a GPU; "" does not compile.
-    # Every new size of image costs a compilation of a minute or two.
-    node.COMPILE = ""
+    # How torch.compile compiles backbone, head and losses: "inductor", "reduce-overhead" (the same
+    # with CUDA graphs), "max-autotune", "aot_eager" (no kernels, to look for faults), or "": not.
+    # "auto" is "inductor" in trainings and evaluations on a GPU, elsewhere "". A compilation takes
+    # a minute or two, for every size of batch and image anew; TORCHINDUCTOR_CACHE_DIR keeps it.
+    node.COMPILE = "auto"
 
     # Of MODEL.BACKBONE.NAME "kMaXBackbone", in YAML files: `kind`, one of model/build.BACKBONES,
     # and the arguments of its constructor.
@@ -162,6 +166,10 @@ def _add_inference(cfg: CfgNode) -> None:
     cfg.TEST.SAVE_PREDICTIONS = False
     # Number of images of each test dataset to evaluate, evenly spread over it; 0: all.
     cfg.TEST.MAX_IMAGES = 0
+    # Mixed precision of the network in evaluation and prediction, on GPUs.
+    cfg.TEST.AMP = CfgNode()
+    cfg.TEST.AMP.ENABLED = False
+    cfg.TEST.AMP.DTYPE = "float16"
     # Images per batch and process in evaluation.
     cfg.TEST.IMS_PER_BATCH = 1
     # Number of evaluated images whose picture is written.

@@ -113,12 +113,13 @@ def describe_changes(before: Mapping, cfg: CfgNode) -> str:
     )
 
 
-def adapt_to_machine(cfg: CfgNode, num_processes: int = 1) -> list[str]:
+def adapt_to_machine(cfg: CfgNode, num_processes: int = 1, *, is_long: bool = True) -> list[str]:
     """Makes a config written for GPUs run where there is none, and for many cores where few are.
 
     Args:
         cfg: changes.
         num_processes: of the run on this machine.
+        is_long: whether it sees so many images that compiling the network pays.
 
     Returns:
         A sentence for each key that was changed.
@@ -130,9 +131,14 @@ def adapt_to_machine(cfg: CfgNode, num_processes: int = 1) -> list[str]:
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
         changes.append("Mixed precision needs CUDA: SOLVER.AMP.ENABLED becomes False.")
         cfg.SOLVER.AMP.ENABLED = False
-    if cfg.MODEL.DEVICE == "cpu" and not cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT:
-        changes.append("CPUs convolve faster channels-last: CHANNEL_LAST_FORMAT becomes True.")
-        cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT = True
+    if cfg.MODEL.DEVICE == "cpu" and cfg.TEST.AMP.ENABLED:
+        changes.append("Mixed precision needs CUDA: TEST.AMP.ENABLED becomes False.")
+        cfg.TEST.AMP.ENABLED = False
+    node, on_gpu = cfg.MODEL.KMAX_DEEPLAB, cfg.MODEL.DEVICE.startswith("cuda")
+    node.CHANNEL_LAST_FORMAT = True  # CPUs and GPUs convolve faster so
+    cfg.CUDNN_BENCHMARK |= on_gpu  # all images of a run have one size
+    if node.COMPILE == "auto":
+        node.COMPILE = "inductor" if on_gpu and is_long else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     most = max((cores or 1) // num_processes, 1)
     if most < cfg.DATALOADER.NUM_WORKERS:

@@ -23,8 +23,6 @@ from kmax_deeplab.d2.config.files import read_config_file, read_config_text
 from kmax_deeplab.d2.config.run import adapt_to_machine, merge_config
 from kmax_deeplab.d2.data.classes import first_classes, prepare_datasets, prepare_prediction
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
-from kmax_deeplab.modeling.folding import fold_norms
 
 TRAIN, EVALUATE, PREDICT, NO_DATA = "train", "evaluate", "predict", "no data"
 """What a run is opened for: which of its datasets have to be there."""
@@ -83,7 +81,7 @@ def fit(
         FileNotFoundError, ValueError: a value cannot be, or weights or data are missing or do not
             fit.
     """
-    sentences = adapt_to_machine(cfg, num_processes)
+    sentences = adapt_to_machine(cfg, num_processes, is_long=purpose in (TRAIN, EVALUATE))
     validate(cfg)
     if purpose == NO_DATA:
         return Run(cfg, None, sentences)
@@ -96,7 +94,7 @@ def fit(
 
 
 def open_model(cfg: CfgNode, categories: Categories | None, weights: str | Path = "") -> nn.Module:
-    """Builds the model of an opened run and fills it; to predict only (see `fold_norms`).
+    """Builds the model of an opened run and fills it, to predict only.
 
     Args:
         cfg: from `open_run`.
@@ -108,15 +106,15 @@ def open_model(cfg: CfgNode, categories: Categories | None, weights: str | Path 
     """
     model = build(cfg, categories)
     KMaXCheckpointer(model).load_complete(str(weights or cfg.MODEL.WEIGHTS))
-    fold_norms(model)
-    if cfg.MODEL.DEVICE == "cpu":
-        keep_freed_memory()
-    return model.eval()
+    return model.only_predict()
 
 
 def build(cfg: CfgNode, categories: Categories | None = None) -> nn.Module:
     """Builds MODEL.META_ARCHITECTURE on its device; None: the classes of the config's datasets."""
     given = {} if categories is None else {"categories": categories}
+    tf32 = cfg.MODEL.KMAX_DEEPLAB.TF32  # of the whole process, as PyTorch has it
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg, **given)
     return model.to(cfg.MODEL.DEVICE)
 

@@ -67,7 +67,7 @@ def setup(args: argparse.Namespace) -> Run:
     for sentence in (*run.sentences, *tell_surprises(cfg, args.opts[::2])):
         logger.warning(sentence)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
-    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     if cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1:
         torch.set_num_threads(max(torch.get_num_threads() // comm.get_local_size(), 1))
     return run

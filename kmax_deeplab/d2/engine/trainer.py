@@ -15,7 +15,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, build_detection_test_loader
 from detectron2.data.build import get_detection_dataset_dicts
-from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer
+from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
@@ -35,6 +35,7 @@ from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader, der
 from kmax_deeplab.d2.engine.hooks import EarlyCheckpoint, EarlyLines
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.solver import build_lr_scheduler, build_optimizer, configured_rates
+from kmax_deeplab.d2.engine.step import build_step
 from kmax_deeplab.d2.evaluation.build import (
     build_evaluator,
     evaluated_records,
@@ -68,16 +69,6 @@ def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
         broadcast_buffers=False,
         find_unused_parameters=some_unused,
     )
-
-
-def build_step(cfg: CfgNode, model: nn.Module, optimizer: Optimizer) -> SimpleTrainer:
-    """Builds Detectron2's training step in the precision that SOLVER.AMP asks for."""
-    if not cfg.SOLVER.AMP.ENABLED:
-        return SimpleTrainer(model, None, optimizer)
-    is_half = cfg.SOLVER.AMP.DTYPE == "float16"  # whose small gradients would vanish unscaled
-    scaler = torch.amp.GradScaler("cuda", enabled=is_half)
-    dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE)
-    return AMPTrainer(model, None, optimizer, grad_scaler=scaler, precision=dtype)
 
 
 class Trainer(DefaultTrainer):

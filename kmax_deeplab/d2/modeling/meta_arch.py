@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
@@ -14,8 +13,9 @@ from kmax_deeplab.d2.data.catalog import categories_of
 from kmax_deeplab.d2.modeling import settings
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.published import categories_by_count
-from kmax_deeplab.losses.criterion import compute_losses
-from kmax_deeplab.model.kmax import KMaXDeepLab
+from kmax_deeplab.losses.criterion import LossSettings, compile_losses, compute_losses
+from kmax_deeplab.model.kmax import Criterion, KMaXDeepLab
+from kmax_deeplab.modeling.compilation import compile_in_place, compile_options
 from kmax_deeplab.modeling.recomputation import set_recompute
 from kmax_deeplab.postprocessing.image import PostprocessedImage
 from kmax_deeplab.postprocessing.instances import InstanceMasks
@@ -51,12 +51,11 @@ class kMaXDeepLab(KMaXDeepLab):
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         head = build_sem_seg_head(cfg, shapes)
-        node, on_cpu = cfg.MODEL.KMAX_DEEPLAB, torch.device(cfg.MODEL.DEVICE).type == "cpu"
+        compilation = settings.compilation(cfg)
         for network in (backbone, head):
-            # What is compiled decides by itself what to keep.
-            set_recompute(network, on_cpu and node.RECOMPUTE_ACTIVATIONS and not node.COMPILE)
-            if node.COMPILE:
-                network.compile(backend=node.COMPILE)  # in place: parameters keep their names
+            set_recompute(network, settings.recomputes(cfg))
+            if compilation:
+                compile_in_place(network, compilation)
         return {
             "backbone": backbone,
             "head": head,
@@ -64,7 +63,8 @@ class kMaXDeepLab(KMaXDeepLab):
             "inputs": settings.inputs(cfg),
             "merge": settings.merge(cfg),
             "outputs": settings.outputs(cfg),
-            "criterion": partial(compute_losses, settings=settings.losses(cfg)),
+            "criterion": _build_criterion(settings.losses(cfg), compilation),
+            "precision": settings.precision(cfg),
             "description": settings.describe(cfg, shapes),
             "shows_inputs": cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM > 0,
         }
@@ -95,6 +95,12 @@ class kMaXDeepLab(KMaXDeepLab):
         """Returns all predictions, the final one last, and the geometry of each image."""
         images = [x["image"] for x in batched_inputs]
         return self.predict_layers(images), self.geometries(images, output_sizes(batched_inputs))
+
+
+def _build_criterion(losses: LossSettings, compilation: str) -> Criterion:
+    if compilation:
+        return compile_losses(losses, **compile_options(compilation))
+    return partial(compute_losses, settings=losses)
 
 
 def output_sizes(batched_inputs: list[dict]) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ Every key of the network is read here.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 
 from kmax_deeplab.d2.config.keys import LOSS_KEYS
@@ -234,6 +235,24 @@ def losses(cfg: CfgNode) -> LossSettings:
     """Reads the criterion's settings."""
     node = cfg.MODEL.KMAX_DEEPLAB
     return LossSettings(**{name: node[key] for name, key in LOSS_KEYS.items()})
+
+
+def compilation(cfg: CfgNode) -> str:
+    """Reads how the model is compiled; "" for not at all, which "auto" is until a run decides."""
+    name = cfg.MODEL.KMAX_DEEPLAB.COMPILE
+    return "" if name == "auto" else name
+
+
+def recomputes(cfg: CfgNode) -> bool:
+    """Reads whether a training step computes activations again instead of keeping them."""
+    wanted = cfg.MODEL.KMAX_DEEPLAB.RECOMPUTE_ACTIVATIONS
+    on_cpu = torch.device(cfg.MODEL.DEVICE).type == "cpu"
+    return on_cpu and not compilation(cfg) if wanted is None else wanted
+
+
+def precision(cfg: CfgNode) -> torch.dtype | None:
+    """Reads the type in which the network evaluates and predicts; None: that of its weights."""
+    return getattr(torch, cfg.TEST.AMP.DTYPE) if cfg.TEST.AMP.ENABLED else None
 
 
 def describe(cfg: CfgNode, shapes: Shapes) -> ModelDescription | None:

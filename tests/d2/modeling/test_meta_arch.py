@@ -7,6 +7,7 @@ from detectron2.structures import Instances
 from kmax_deeplab.d2.data.catalog import register_panoptic
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.modeling import layers
 from kmax_deeplab.structures import HeadOutput, Prediction, Targets
 from tests.d2.config.test_keys import config
 from tests.own_data import CATEGORIES, OwnData
@@ -204,8 +205,13 @@ def test_an_answer_that_is_not_a_number_is_refused_by_the_name_of_the_image(mode
 
 
 @pytest.mark.slow
-def test_compiled_parts_keep_their_names_and_compute_the_same(model):
-    compiled = build(tiny_config("MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager"), CLASSES)
+@pytest.mark.parametrize("as_on_gpus", [False, True])
+def test_compiled_parts_keep_their_names_and_compute_the_same(model, as_on_gpus, monkeypatch):
+    recompute = "MODEL.KMAX_DEEPLAB.RECOMPUTE_ACTIVATIONS"
+    config = tiny_config("MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager", recompute, str(as_on_gpus))
+    compiled = build(config, CLASSES)
+    if as_on_gpus:  # norms in the form that these take for few channels
+        monkeypatch.setattr(layers, "is_worthwhile", lambda x: x.shape[1] <= 32)
     assert compiled.state_dict().keys() == model.state_dict().keys()
     compiled.load_state_dict(model.state_dict())
     losses, gradients = [], []
