@@ -50,10 +50,10 @@ class Targets:
     masks need as many maps as the deepest pile of masks at any pixel.
 
     Attributes:
-        segment_map: (L, H, W) int64, index of a segment in [0, M), VOID where there is none. At
+        segment_map: (L, H, W) integer, index of a segment in [0, M), VOID where there is none. At
             every pixel the filled layers come first and name different segments.
-        classes: (M,) int64 contiguous class of each segment.
-        semantic: (H, W) int64 contiguous class of each pixel, VOID where unlabelled.
+        classes: (M,) integer contiguous class of each segment.
+        semantic: (H, W) integer contiguous class of each pixel, VOID where unlabelled.
     """
 
     segment_map: Tensor
@@ -78,13 +78,12 @@ class Targets:
         return cls(segment_map, classes.long(), semantic.long())
 
     def to(self, device: torch.device) -> "Targets":
-        """Copies the maps to a device."""
-        return Targets(
-            *(
-                t.to(device, non_blocking=True)
-                for t in (self.segment_map, self.classes, self.semantic)
-            )
-        )
+        """Copies the maps to a device, where they become int64."""
+        return Targets(*(x.to(device, non_blocking=True).long() for x in vars(self).values()))
+
+    def pin_memory(self) -> "Targets":
+        """Copies the maps to memory from which a GPU copies them by itself."""
+        return Targets(*(x.pin_memory() for x in vars(self).values()))
 
 
 @dataclass(frozen=True)

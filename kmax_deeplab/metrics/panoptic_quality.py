@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from panopticapi.evaluation import OFFSET, VOID, PQStat
 
+from kmax_deeplab.data.samples.segments import find_runs
+
 GROUPS = {"all": None, "things": True, "stuff": False}
 """Groups of categories that are averaged, with the "isthing" that they ask for."""
 
@@ -147,8 +149,9 @@ def _overlaps(predicted_ids: np.ndarray, true_ids: np.ndarray, image: str) -> _O
             f"image {image}: the prediction has (height, width) {predicted_ids.shape}, the ground "
             f"truth {true_ids.shape}; predict at the size of the ground truth"
         )
-    pairs = true_ids.astype(np.int64) * OFFSET + predicted_ids
-    values, counts = np.unique(pairs, return_counts=True)
+    runs, lengths = find_runs(true_ids.astype(np.int64) * OFFSET + predicted_ids)
+    values, run_of = np.unique(runs, return_inverse=True)
+    counts = np.bincount(run_of, lengths).astype(np.int64)
     overlaps = _Overlaps()
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         true_id, predicted_id = divmod(value, OFFSET)

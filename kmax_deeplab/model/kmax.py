@@ -169,14 +169,15 @@ class KMaXDeepLab(nn.Module):
     ) -> Tensor:
         """Normalises images and pads them right and bottom with 0 to one size, (B, 3, H, W)."""
         height, width = self._padded_size([image.shape[-2:] for image in images])
-        batch = torch.zeros((len(images), 3, height, width), device=self.device)
+        size = (len(images), 3, height, width)
+        batch = torch.zeros(size, device=self.device).to(memory_format=self.memory_format)
         for padded, image, real in zip(batch, images, is_real or [None] * len(images), strict=True):
             on_device = image.to(self.device, non_blocking=True)
-            normalised = (on_device - self.pixel_mean) / self.pixel_std
+            place = padded[:, : image.shape[-2], : image.shape[-1]]
+            torch.sub(on_device, self.pixel_mean, out=place).div_(self.pixel_std)
             if real is not None:
-                normalised *= real.to(self.device, non_blocking=True)
-            padded[:, : image.shape[-2], : image.shape[-1]] = normalised
-        return batch.contiguous(memory_format=self.memory_format)
+                place.mul_(real.to(self.device, non_blocking=True))
+        return batch
 
     def geometries(self, images: Sequence[Tensor], sizes: Sequence[Size]) -> list[Geometry]:
         """Returns where each image of a batch lies in the network input and its output size."""

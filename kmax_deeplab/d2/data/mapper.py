@@ -23,6 +23,7 @@ from kmax_deeplab.data.samples.reading import (
     read_image,
     require_described,
 )
+from kmax_deeplab.data.samples.segments import read_true_ids
 from kmax_deeplab.data.samples.targets import has_enough_labels, make_targets
 from kmax_deeplab.data.samples.view import LabelledView, show
 from kmax_deeplab.predict.inputs import as_input
@@ -157,10 +158,12 @@ class EvaluationMapper:
 
     Args:
         cfg: its INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST are used.
+        with_truth: whether the panoptic ground truth is read as well, beside the network's work.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode, *, with_truth: bool = False) -> None:
         self._sides = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+        self._with_truth = with_truth
 
     def __call__(self, record: Mapping) -> dict:
         """Reads and resizes an image.
@@ -169,18 +172,23 @@ class EvaluationMapper:
             record: "file_name", and "height" and "width" in pixels if they are known.
 
         Returns:
-            The record with "image", (3, h, w) uint8, and "height" and "width" of the file.
+            The record with "image", (3, h, w) uint8, "height" and "width" of the file, and perhaps
+            "truth", see `read_true_ids`.
 
         Raises:
             FileNotFoundError: there is no such file.
             UnreadableImageError: it is damaged or of a kind that is not looked at; without it the
                 score would be of other data.
-            ValueError: the record has another size.
+            ValueError: the record or its PNG has another size, or the PNG is damaged.
         """
         image = read_image(record["file_name"])
         require_described(record, image.shape[:2])
         height, width = image.shape[:2]
-        return {**record, "height": height, "width": width, "image": as_input(image, *self._sides)}
+        found = {"height": height, "width": width, "image": as_input(image, *self._sides)}
+        if self._with_truth:
+            png, segments = record["pan_seg_file_name"], record["segments_info"]
+            found["truth"] = read_true_ids(png, segments, (height, width))
+        return {**record, **found}
 
 
 def build_train_mapper(cfg: CfgNode, records: Sequence[Mapping]) -> TrainMapper:

@@ -96,6 +96,28 @@ class PlanSampler(Sampler[int]):
         return self.plan.positions()
 
 
+def make_loader(dataset: Dataset, sampler: Sampler, batch: int, workers: int) -> DataLoader:
+    """Builds a loader of lists of samples; where there is a GPU, in memory that it copies from.
+
+    Args:
+        dataset: of dicts.
+        sampler: which of them, in which order.
+        batch: samples of a list; the last one may be shorter.
+        workers: loading processes, each with one thread; 0 loads in this one.
+    """
+    return DataLoader(
+        dataset,
+        batch_size=batch,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=trivial_batch_collator,
+        worker_init_fn=_use_one_thread,
+        pin_memory=torch.cuda.is_available(),
+        # Without a generator of its own the loader would draw from the model's random numbers.
+        generator=torch.Generator(),
+    )
+
+
 def _use_one_thread(worker: int) -> None:
     """Keeps OpenCV in a worker to one thread, as PyTorch keeps itself: workers are the threads."""
     cv2.setNumThreads(0)
@@ -116,13 +138,4 @@ def build_stream_loader(
         ValueError: the batch cannot be shared out evenly.
     """
     plan = BatchPlan(total_batch_size, comm.get_rank(), comm.get_world_size(), first_iteration)
-    return DataLoader(
-        stream,
-        batch_size=plan.per_process,
-        sampler=PlanSampler(plan),
-        num_workers=num_workers,
-        collate_fn=trivial_batch_collator,
-        worker_init_fn=_use_one_thread,
-        # Without a generator of its own the loader would draw from the model's random numbers.
-        generator=torch.Generator(),
-    )
+    return make_loader(stream, PlanSampler(plan), plan.per_process, num_workers)

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetFromList, build_detection_test_loader
+from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data.build import get_detection_dataset_dicts
+from detectron2.data.samplers import InferenceSampler
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
@@ -31,7 +32,12 @@ from kmax_deeplab.d2.config.run import describe_changes
 from kmax_deeplab.d2.data.catalog import panoptic_jsons
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.data.shared import forget
-from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader, derive_seed
+from kmax_deeplab.d2.data.stream import (
+    TrainingStream,
+    build_stream_loader,
+    derive_seed,
+    make_loader,
+)
 from kmax_deeplab.d2.engine.hooks import EarlyCheckpoint, EarlyLines
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.solver import build_lr_scheduler, build_optimizer, configured_rates
@@ -247,11 +253,13 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
         """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch."""
-        return build_detection_test_loader(
-            evaluated_records(cfg, dataset_name),
-            mapper=EvaluationMapper(cfg),
-            batch_size=cfg.TEST.IMS_PER_BATCH,
-            num_workers=cfg.DATALOADER.NUM_WORKERS,
+        records = evaluated_records(cfg, dataset_name)
+        mapper = EvaluationMapper(cfg, with_truth=cfg.MODEL.KMAX_DEEPLAB.TEST.PANOPTIC_ON)
+        return make_loader(
+            MapDataset(DatasetFromList(records, copy=False), mapper),
+            InferenceSampler(len(records)),
+            cfg.TEST.IMS_PER_BATCH,
+            cfg.DATALOADER.NUM_WORKERS,
         )
 
     @classmethod

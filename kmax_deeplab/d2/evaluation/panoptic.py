@@ -5,8 +5,9 @@ Each prediction is compared with the ground truth as it comes, on arrays, withou
 
 import logging
 import math
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,7 @@ class PanopticEvaluator(DatasetEvaluator):
             self._pictures.clear()
         comm.synchronize()
         self._statistics, self._predictions, self._without_pixels = PQStat(), [], []
+        self._later = InOrder()
         # Every rank sees its own images, so each draws its share of the pictures.
         share = range(comm.get_rank(), self._task.save_pictures, comm.get_world_size())
         self._pictures_left = len(share)
@@ -75,7 +77,7 @@ class PanopticEvaluator(DatasetEvaluator):
         """Compares results with the ground truth and writes the files that were asked for.
 
         Args:
-            inputs: each with "image_id".
+            inputs: each with "image_id", and perhaps "truth" as `EvaluationMapper` reads it.
             outputs: each with "panoptic_seg", a (height, width) integer tensor and its segments
                 with contiguous categories; pictures also need "original_image".
 
@@ -85,27 +87,35 @@ class PanopticEvaluator(DatasetEvaluator):
                 its prediction contradicts itself.
         """
         for given, output in zip(inputs, outputs, strict=True):
-            image_id = given["image_id"]
-            png, true_segments = self._truth_of(image_id)
             ids, segments = output["panoptic_seg"]
-            ids, segments = self._without_unlisted(ids.cpu().numpy(), segments)
-            converted = self._to_dataset(segments)
-            true_ids, missing = read_true_ids(png, true_segments, ids.shape)
-            file_name = self._files[image_id]
-            self._without_pixels += [(file_name, i) for i in missing]
-            compare(
-                self._statistics,
-                LabelledMap(ids, converted),
-                LabelledMap(true_ids, true_segments),
-                {category["id"] for category in self._categories},
-                repr(image_id),
-            )
-            entry = {"image_id": image_id, "file_name": file_name, "segments_info": converted}
-            self._predictions.append(entry)
-            if self._task.save_predictions:
-                write_ids(self._pngs.partial / file_name, ids)
+            on_host, segments = self._without_unlisted(ids.cpu().numpy(), segments)
+            if ids.is_cuda:  # which goes on with the next images meanwhile
+                self._later.do(self._compare, given, on_host, segments)
+            else:
+                self._compare(given, on_host, segments)
             if self._pictures_left:
-                self._draw(file_name, output["original_image"], ids, segments)
+                file_name = self._files[given["image_id"]]
+                self._draw(file_name, output["original_image"], on_host, segments)
+
+    def _compare(self, given: Mapping, ids: np.ndarray, segments: list[dict]) -> None:
+        """Adds an image to the statistics and writes its prediction if it is to be kept."""
+        image_id = given["image_id"]
+        png, true_segments = self._truth_of(image_id)
+        converted = self._to_dataset(segments)
+        true_ids, missing = given.get("truth") or read_true_ids(png, true_segments, ids.shape)
+        file_name = self._files[image_id]
+        self._without_pixels += [(file_name, i) for i in missing]
+        compare(
+            self._statistics,
+            LabelledMap(ids, converted),
+            LabelledMap(true_ids, true_segments),
+            {category["id"] for category in self._categories},
+            repr(image_id),
+        )
+        entry = {"image_id": image_id, "file_name": file_name, "segments_info": converted}
+        self._predictions.append(entry)
+        if self._task.save_predictions:
+            write_ids(self._pngs.partial / file_name, ids)
 
     def evaluate(self) -> OrderedDict:
         """Adds up all ranks, logs a table and writes the files of the whole dataset.
@@ -117,6 +127,7 @@ class PanopticEvaluator(DatasetEvaluator):
         Raises:
             ValueError: images to evaluate have no prediction.
         """
+        self._later.finish()
         gathered = comm.gather((self._statistics, self._predictions, self._without_pixels))
         if not comm.is_main_process():
             return OrderedDict()
@@ -187,6 +198,28 @@ class PanopticEvaluator(DatasetEvaluator):
                 f"{len(missing)} of {len(self._truth)} images of {self._task.name!r} have no "
                 f"prediction, e.g. {missing[:5]}; set TEST.MAX_IMAGES to evaluate a part"
             )
+
+
+class InOrder:
+    """Does things one after the other in a thread; what one raises is raised at a later call."""
+
+    MOST_WAITING = 32
+
+    def __init__(self) -> None:
+        self._thread, self._waiting = ThreadPoolExecutor(1), deque()
+
+    def do(self, function: Callable[..., None], *arguments: object) -> None:
+        """Does one more thing, soon; waits if too many are to be done already."""
+        while self._waiting and (
+            self._waiting[0].done() or len(self._waiting) >= self.MOST_WAITING
+        ):
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(function, *arguments))
+
+    def finish(self) -> None:
+        """Returns when all is done."""
+        while self._waiting:
+            self._waiting.popleft().result()
 
 
 def describe_truth(record: Mapping, ids: Sequence[int]) -> tuple[str, list[dict]]:

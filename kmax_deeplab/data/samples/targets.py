@@ -26,10 +26,11 @@ def make_targets(grid_map: np.ndarray, segments: Sequence[Segment]) -> Targets:
         grid_map: (h, w) int32 index into `segments`, VOID where unlabelled.
         segments: a segment per thing and per class of stuff, each with pixels on the grid.
     """
-    classes = np.array([segment.category for segment in segments], dtype=np.int64)
+    # Small numbers: the maps travel from process to process, and to the GPU.
+    classes = np.array([segment.category for segment in segments], dtype=np.int16)
     semantic = np.append(classes, VOID)[grid_map]  # (h, w); the last entry serves VOID
     return Targets(
-        segment_map=torch.from_numpy(grid_map.astype(np.int64))[None],
+        segment_map=torch.from_numpy(grid_map.astype(np.int16))[None],
         classes=torch.from_numpy(classes),
         semantic=torch.from_numpy(semantic),
     )
