@@ -21,57 +21,80 @@ def run_benchmark(monkeypatch, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("subcommand", "stages"),
+    ("subcommand", "rooms"),
     [
-        ("train", {"backbone", "pixel decoder", "criterion", "matching", "network backward"}),
+        ("train", {"backbone", "pixel decoder", "criterion", "matching", "backward", "optimizer"}),
         ("inference", {"backbone", "transformer decoder", "post-processing"}),
-        ("postprocess", {"panoptic alone", "semantic alone", "instance alone"}),
     ],
 )
-def test_every_subcommand_measures_its_stages(tmp_path, monkeypatch, capsys, subcommand, stages):
+def test_time_is_told_by_room(tmp_path, monkeypatch, capsys, subcommand, rooms):
+    path, trace = tmp_path / "result.json", tmp_path / "trace.json"
+    options = ("--size", 65, 65, "--runs", 2, "--json", path, "--trace", trace)
+    run_benchmark(monkeypatch, subcommand, "--config-file", CONFIG, *options)
+    (found,) = json.loads(path.read_text())
+    assert rooms <= found["rooms"].keys()
+    assert (
+        0 < sum(found["rooms"][room] for room in rooms - {"matching"}) < 2 * max(found["seconds"])
+    )
+    assert len(found["seconds"]) == 2 and found["peak_bytes"] > 0
+    assert found["operators"] > 500 and found["kernels"] == found["synchronisations"] == 0
+    assert f"· {min(rooms)} ms" in capsys.readouterr().out
+    assert "backbone" in trace.read_text()
+
+
+def test_compiled_parts_are_measured_whole(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     options = ("--size", 65, 65, "--runs", 1, "--json", path)
-    run_benchmark(monkeypatch, subcommand, "--config-file", CONFIG, *options)
-    rows = {row["stage"]: row for row in json.loads(path.read_text())["rows"]}
-    assert stages <= rows.keys()
-    assert all(row["seconds"][0] > 0 and row["peak_bytes"] > 0 for row in rows.values())
-    assert "100.0%" in capsys.readouterr().out
+    words = ("MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager")
+    run_benchmark(monkeypatch, "inference", "--config-file", CONFIG, *options, *words)
+    (found,) = json.loads(path.read_text())
+    assert found["rooms"].keys() == {"backbone", "head", "post-processing"}
+    assert "compiled by aot_eager" in found["title"]
 
 
 def test_a_result_is_compared_with_an_earlier_one(tmp_path, monkeypatch, capsys):
     path = tmp_path / "earlier.json"
     options = ("--config-file", CONFIG, "--size", 65, 65, "--runs", 1)
     run_benchmark(monkeypatch, "postprocess", *options, "--json", path)
+    values = json.loads(path.read_text())
+    outputs = ("panoptic", "semantic", "instance", "all outputs")
+    assert [value["title"].split(", ")[1] for value in values] == list(outputs)
+    for value in values:
+        value["operators"] *= 2
+    path.write_text(json.dumps(values))
     run_benchmark(monkeypatch, "postprocess", *options, "--compare", path)
-    assert "second / first" in capsys.readouterr().out
+    printed = capsys.readouterr().out.split("against")[1]
+    (line,) = [line for line in printed.splitlines() if line.startswith("operators")]
+    assert line.endswith("0.500")
 
 
-def measure_data(tmp_path, monkeypatch, capsys, *words):
+def measure_data(tmp_path, monkeypatch, *words):
     path = tmp_path / "result.json"
     options = ("--size", 65, 65, "--batch", 2, "--runs", 1, "--json", path)
     run_benchmark(monkeypatch, "data", "--config-file", CONFIG, *options, *words)
-    result = json.loads(path.read_text())
-    assert result["title"] in capsys.readouterr().out
-    return result["title"], {row["stage"]: row["seconds"][0] for row in result["rows"]}
+    (found,) = json.loads(path.read_text())
+    return found
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 def test_making_samples_is_measured_on_synthetic_images_if_there_are_no_files(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, workers
 ):
     words = ("DATASETS.TRAIN", "('ade20k_panoptic_train',)", "DATASETS.PANOPTIC", "[]")
-    title, seconds = measure_data(tmp_path, monkeypatch, capsys, *words)
-    stages = {"read image", "resize, crop, flip", "colour jitter", "read labels", "read PNG"}
-    stages |= {"find visible segments", "copy-paste", "targets"}
-    assert stages <= seconds.keys() and all(seconds[stage] > 0 for stage in stages)
-    assert "2 training samples of 65 × 65 from synthetic 640 × 480 JPEGs" in title
-    assert f"{2 / seconds['total']:.1f} images/s" in title
+    found = measure_data(tmp_path, monkeypatch, "--workers", workers, *words)
+    rooms = {"read image", "resize, crop, flip", "colour jitter", "read labels", "read PNG"}
+    rooms |= {"find visible segments", "copy-paste", "targets"}
+    assert found["rooms"].keys() == (set() if workers else rooms)
+    place = "by 1 processes" if workers else "on one core"
+    assert (
+        f"2 training samples of 65 × 65 from synthetic 640 × 480 JPEGs, {place}" == found["title"]
+    )
 
 
-def test_making_samples_is_measured_on_the_configs_own_data(tmp_path, monkeypatch, capsys):
+def test_making_samples_is_measured_on_the_configs_own_data(tmp_path, monkeypatch):
     places = write_synthetic_dataset(
         tmp_path / "own", 3, (40, 60), torch.Generator().manual_seed(0)
     )
     entry = {"name": "benchmarked", **places}
     words = ("DATASETS.TRAIN", "('benchmarked',)", "DATASETS.PANOPTIC", repr([entry]))
-    title, _ = measure_data(tmp_path, monkeypatch, capsys, *words)
-    assert "from benchmarked, on one core" in title
+    assert "from benchmarked, on one core" in measure_data(tmp_path, monkeypatch, *words)["title"]

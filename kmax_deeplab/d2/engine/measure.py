@@ -1,20 +1,19 @@
-"""Benchmarks of a config: a config enters, stages with their time and memory leave.
+"""Benchmarks of a config: a config enters, what a step costs leaves.
 
 No data is read: inputs are synthetic (`benchmark.synthetic`), weights are those of initialisation,
 and half of the classes are things.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
 from torch import nn
+from torch.profiler import record_function
 
 from kmax_deeplab.benchmark import synthetic
-from kmax_deeplab.benchmark.backward import SplitCriterion
-from kmax_deeplab.benchmark.stages import TOTAL, Row, Stages
+from kmax_deeplab.benchmark.profiling import Measurement, measure, rooms
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.solver import build_optimizer
 from kmax_deeplab.d2.modeling.settings import class_count
@@ -30,105 +29,133 @@ OUTPUTS = ("panoptic", "semantic", "instance")
 def build_benchmark_model(cfg: CfgNode) -> nn.Module:
     """Builds the model of a config for classes that need no dataset, half of them things."""
     torch.manual_seed(SEED)
+    if cfg.MODEL.DEVICE == "cpu":
+        keep_freed_memory()
     count = class_count(cfg)
     listed = [{"id": i, "name": str(i), "isthing": i < (count + 1) // 2} for i in range(count)]
     return build(cfg, Categories.from_json(listed))
 
 
-def measure_training(cfg: CfgNode, batch: int, runs: int) -> list[Row]:
-    """Measures training steps on one batch: forward, criterion, both backward passes, optimiser.
+def measure_training(
+    cfg: CfgNode, batch: int, runs: int, trace: Path | None = None
+) -> list[Measurement]:
+    """Measures training steps on one batch: forward, criterion, backward and optimiser.
 
     Args:
         cfg: its `INPUT.IMAGE_SIZE`, `SOLVER` and model keys are used.
         batch: images per step.
         runs: measured steps.
+        trace: where to write a trace of one step.
     """
     model = build_benchmark_model(cfg).train()
-    device = model.device
-    if device.type == "cpu":
-        keep_freed_memory()
     optimizer = build_optimizer(cfg, model)
     images = synthetic.training_batch(
         batch, tuple(cfg.INPUT.IMAGE_SIZE), cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, _generator()
     )
-    split = model.criterion = SplitCriterion(model.criterion)
-    stages = Stages(device)
-    _watch_network(stages, model)
-    stages.watch_call("criterion", model, "criterion")
-    stages.watch_call("matching", criterion, "supervise")
+    amp = cfg.SOLVER.AMP
+    scaler = torch.amp.GradScaler(model.device.type, enabled=amp.ENABLED and amp.DTYPE == "float16")
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        dtype = getattr(torch, cfg.SOLVER.AMP.DTYPE)
-        with torch.autocast(device.type, dtype, enabled=cfg.SOLVER.AMP.ENABLED):
+        with torch.autocast(model.device.type, getattr(torch, amp.DTYPE), enabled=amp.ENABLED):
             losses = model(images)
-        with stages.stage("criterion backward"):
-            split.backward_losses(losses)
-        with stages.stage("network backward"):
-            split.backward_network()
-        with stages.stage("optimizer step"):
-            optimizer.step()
+        with record_function("backward"):
+            scaler.scale(sum(losses.values())).backward()
+        with record_function("optimizer"):
+            scaler.step(optimizer)
+            scaler.update()
 
-    return stages.measure(step, runs)
+    watched = {
+        **_network(model),
+        "criterion": (model, "criterion"),
+    }
+    if not cfg.MODEL.KMAX_DEEPLAB.COMPILE:
+        watched["matching"] = (criterion, "supervise")
+    names = (*watched, "backward", "optimizer")
+    precision = amp.DTYPE if amp.ENABLED else "float32"
+    title = f"training step, {batch} images of {_pixels(cfg.INPUT.IMAGE_SIZE)}, {precision}"
+    how = {"images": batch, "device": model.device, "runs": runs, "trace": trace}
+    with rooms(watched):
+        return [measure(step, title=title + _compiled(cfg), names=names, **how)]
 
 
-def measure_inference(cfg: CfgNode, batch: int, runs: int) -> list[Row]:
+def measure_inference(
+    cfg: CfgNode, batch: int, runs: int, trace: Path | None = None
+) -> list[Measurement]:
     """Measures the network and the post-processing of its output, as configured by `TEST`.
 
     The weights are untrained and hardly a query is confident: for the cost of post-processing
     see `measure_postprocessing`.
     """
-    model = build_benchmark_model(cfg).eval()
+    model = build_benchmark_model(cfg).only_predict()
     size = tuple(cfg.INPUT.IMAGE_SIZE)
     images = synthetic.training_batch(batch, size, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, _generator())
-    stages = Stages(model.device)
-    _watch_network(stages, model)
-    stages.watch_call("post-processing", model, "postprocess")
+    for image in images:  # the size of most of COCO's
+        image["height"], image["width"] = 480, 640
 
     def step() -> None:
         with torch.no_grad():
             model(images)
 
-    return stages.measure(step, runs)
+    watched = {**_network(model), "post-processing": (model, "postprocess")}
+    precision = cfg.TEST.AMP.DTYPE if cfg.TEST.AMP.ENABLED else "float32"
+    title = f"inference, {batch} images of {_pixels(size)}, {precision}"
+    how = {"images": batch, "device": model.device, "runs": runs, "trace": trace}
+    with rooms(watched):
+        return [measure(step, title=title + _compiled(cfg), names=tuple(watched), **how)]
 
 
-def measure_postprocessing(cfg: CfgNode, output: tuple[int, int], runs: int) -> list[Row]:
+def measure_postprocessing(
+    cfg: CfgNode, output: tuple[int, int], runs: int, trace: Path | None = None
+) -> list[Measurement]:
     """Measures the post-processing of confident queries, each output alone and all in one go.
 
     Args:
         cfg: its `INPUT.IMAGE_SIZE`, number of queries, classes and thresholds are used.
         output: (height, width) of the results in pixels.
         runs: measured images.
+        trace: where to write a trace of all outputs in one go.
     """
     model = build_benchmark_model(cfg)
-    device, process = model.device, model.postprocess
-    del model  # its weights should not count
     padded = tuple(cfg.INPUT.IMAGE_SIZE)
     grid = tuple(-(-side // synthetic.STRIDE) for side in padded)
     queries = cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES
     logits = synthetic.head_outputs(queries, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, grid, _generator())
-    class_logits, mask_logits = (tensor.to(device) for tensor in logits)
+    logits = [tensor.to(model.device) for tensor in logits]
     geometry = Geometry(padded=padded, image=padded, output=output)
-    image = partial(process, class_logits, mask_logits, geometry)
-    rows = []
-    for name in OUTPUTS:
-        alone = partial(image, **{other: other == name for other in OUTPUTS})
-        rows.append(_total(f"{name} alone", alone, device, runs))
-    together = partial(image, **dict.fromkeys(OUTPUTS, True))
-    return [*rows, _total(TOTAL, together, device, runs)]
+    choices = {name: {other: other == name for other in OUTPUTS} for name in OUTPUTS}
+    choices["all outputs"] = dict.fromkeys(OUTPUTS, True)
+    return [
+        measure(
+            partial(model.postprocess, *logits, geometry, **choice),
+            title=f"post-processing, {name}, {queries} queries, results of {_pixels(output)}",
+            **{"images": 1, "device": model.device, "runs": runs},
+            trace=trace if name == "all outputs" else None,
+        )
+        for name, choice in choices.items()
+    ]
 
 
-def _total(name: str, step: Callable[[], object], device: torch.device, runs: int) -> Row:
-    return replace(Stages(device).measure(step, runs)[-1], stage=name)
+def _network(model: nn.Module) -> dict[str, nn.Module]:
+    """Names the parts of the network; of a compiled one those that are compiled as a whole."""
+    parts = {"backbone": model.backbone, "head": model.sem_seg_head}
+    if model.sem_seg_head._compiled_call_impl is None:
+        del parts["head"]
+        parts["pixel decoder"] = model.sem_seg_head.pixel_decoder
+        parts["transformer decoder"] = model.sem_seg_head.predictor
+        semantic = model.sem_seg_head.predictor.auxiliary_semantic_predictor
+        if semantic is not None:
+            parts["auxiliary semantic head"] = semantic
+    return parts
 
 
-def _watch_network(stages: Stages, model: nn.Module) -> None:
-    stages.watch_module("backbone", model.backbone)
-    stages.watch_module("pixel decoder", model.sem_seg_head.pixel_decoder)
-    stages.watch_module("transformer decoder", model.sem_seg_head.predictor)
-    semantic = model.sem_seg_head.predictor.auxiliary_semantic_predictor
-    if semantic is not None:
-        stages.watch_module("auxiliary semantic head", semantic)
+def _compiled(cfg: CfgNode) -> str:
+    name = cfg.MODEL.KMAX_DEEPLAB.COMPILE
+    return f", compiled by {name}" if name else ""
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return " × ".join(str(side) for side in size)
 
 
 def _generator() -> torch.Generator:

@@ -1,13 +1,12 @@
-"""Benchmark of the training data: a config enters, stages with their time leave.
+"""Benchmark of the training data: a config enters, what its samples cost leaves.
 
-Samples are made in this process, on one core, from the files of the config's training sets; where
-those are not on this machine, from synthetic images of COCO's size.
+Samples are made from the files of the config's training sets; where those are not on this machine,
+from synthetic images of COCO's size.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,12 +14,12 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 
-from kmax_deeplab.benchmark.stages import Row, Stages
+from kmax_deeplab.benchmark.profiling import Measurement, measure, rooms
 from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
 from kmax_deeplab.d2.data import mapper
 from kmax_deeplab.d2.data.augmentations import ColorJitter
 from kmax_deeplab.d2.data.catalog import register_from_config, register_panoptic
-from kmax_deeplab.d2.data.stream import TrainingStream
+from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader
 from kmax_deeplab.data.samples import reading, view
 
 SYNTHETIC_SIZE = (480, 640)
@@ -40,42 +39,46 @@ STAGES = (
 """Name of a stage, and the function that is called there with where it is looked up."""
 
 
-@dataclass(frozen=True)
-class DataResult:
-    """What `measure_data` found.
-
-    Attributes:
-        source: whose images were read.
-        rows: stages and the total.
-    """
-
-    source: str
-    rows: list[Row]
-
-
-def measure_data(cfg: CfgNode, images: int, runs: int) -> DataResult:
+def measure_data(
+    cfg: CfgNode, images: int, runs: int, workers: int = 0, trace: Path | None = None
+) -> list[Measurement]:
     """Measures the making of training samples.
 
     Args:
         cfg: its `DATASETS` and `INPUT` keys are used.
-        images: samples per run, the same in each.
+        images: samples per run.
         runs: measured runs.
+        workers: loading processes, each on one core, as in a training; 0: this process alone,
+            which makes the same samples in each run and says what takes its time.
+        trace: where to write a trace of one run.
     """
-    with training_records(cfg) as (source, records), one_core():
-        stages = Stages(torch.device("cpu"))
-        for name, owner, attribute in STAGES:
-            stages.watch_call(name, owner, attribute)
-        return DataResult(source, stages.measure(_samples(cfg, records, images), runs))
+    watched = {name: (owner, attribute) for name, owner, attribute in STAGES}
+    with training_records(cfg) as (source, records), one_core(), rooms(watched):
+        stream = TrainingStream(records, mapper.build_train_mapper(cfg, records), SEED)
+        size = " × ".join(map(str, cfg.INPUT.IMAGE_SIZE))
+        place = f"by {workers} processes" if workers else "on one core"
+        return [
+            measure(
+                _loaded(stream, images, workers) if workers else _made(stream, images),
+                title=f"{images} training samples of {size} from {source}, {place}",
+                **{"images": images, "device": torch.device("cpu"), "runs": runs, "trace": trace},
+                names=() if workers else tuple(watched),
+            )
+        ]
 
 
-def _samples(cfg: CfgNode, records: Sequence[dict], images: int) -> Callable[[], object]:
-    stream = TrainingStream(records, mapper.build_train_mapper(cfg, records), SEED)
-
+def _made(stream: TrainingStream, images: int) -> Callable[[], object]:
     def step() -> None:
         for position in range(images):
             stream[position]
 
     return step
+
+
+def _loaded(stream: TrainingStream, images: int, workers: int) -> Callable[[], object]:
+    """Takes samples out of a loader that goes on from run to run."""
+    batches = iter(build_stream_loader(stream, 1, num_workers=workers))
+    return lambda: [next(batches) for _ in range(images)]
 
 
 @contextmanager
