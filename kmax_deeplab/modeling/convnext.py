@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kmax_deeplab.modeling.backbone import STRIDES, Backbone
 from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.layers import ChannelLayerNorm
+from kmax_deeplab.modeling.recomputation import Recomputing
 
 INIT_STD = 0.02
 """Standard deviation of the truncated normal of all weights (ConvNeXt's own recipe)."""
@@ -44,7 +45,7 @@ class Block(nn.Module):
         return x + self.drop_path(y)
 
 
-class ConvNeXt(Backbone):
+class ConvNeXt(Recomputing, Backbone):
     """Features "stem" and "res2" to "res5" of an image, at strides 4 and 4, 8, 16, 32.
 
     The stem declares stride 2: the order of the released features, stem last, rests on that.
@@ -59,6 +60,8 @@ class ConvNeXt(Backbone):
     Raises:
         ValueError: there are not four stages, or no such features.
     """
+
+    recomputes_little = False
 
     def __init__(
         self,
@@ -105,7 +108,8 @@ class ConvNeXt(Backbone):
         for index, stage in enumerate(self.stages):
             if index > 0:
                 x = self.downsample_layers[index](F.pad(x, (0, 1, 0, 1)))
-            x = stage(x)
+            for block in stage:
+                x = self.run(block, x)
             features[f"res{index + 2}"] = x
         return self._chosen(features)
 

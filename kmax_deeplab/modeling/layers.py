@@ -4,8 +4,10 @@ Parameter names (`conv`, `norm`) are those of the released checkpoints.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from timm.layers import trunc_normal_tf_
 from torch import Tensor, distributed, nn
@@ -198,6 +200,11 @@ class ChannelLayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Returns a context in which nothing is cast to half precision, on the device of a tensor."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def corners_aligned(x: Tensor) -> bool:

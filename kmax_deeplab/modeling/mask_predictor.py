@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kmax_deeplab.modeling.layers import ConvBN, Norm, init_conv
+from kmax_deeplab.modeling.layers import ConvBN, Norm, init_conv, without_autocast
 from kmax_deeplab.structures import Prediction
 
 PIXEL_SPACE_CHANNELS = 128
@@ -81,6 +81,6 @@ def compare_pixels(pixels: Tensor, kernels: Tensor) -> Tensor:
         (B, Q, H, W).
     """
     if kernels.dtype == torch.bfloat16:
-        with torch.autocast(pixels.device.type, enabled=False):
+        with without_autocast(pixels):
             return torch.einsum("bchw,bcq->bqhw", pixels.float(), kernels.float())
     return torch.einsum("bchw,bcq->bqhw", pixels, kernels)

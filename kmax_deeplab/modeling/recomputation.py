@@ -23,9 +23,11 @@ class Recomputing(nn.Module):
 
     Attributes:
         recompute: whether they do, in training.
+        recomputes_little: whether little is done twice then, because of the convolutions.
     """
 
     recompute = False
+    recomputes_little = True
 
     def run(self, part: nn.Module, *inputs: Tensor) -> object:
         """Calls a part; with `recompute` it keeps the outputs of its convolutions only."""
@@ -37,11 +39,11 @@ class Recomputing(nn.Module):
         return checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts)
 
 
-def set_recompute(network: nn.Module, recompute: bool) -> None:
-    """Switches all `Recomputing` modules of a network."""
+def set_recompute(network: nn.Module, recompute: bool, *, all_parts: bool = True) -> None:
+    """Switches the `Recomputing` modules of a network; all, or those that recompute little."""
     for module in network.modules():
         if isinstance(module, Recomputing):
-            module.recompute = recompute
+            module.recompute = recompute and (all_parts or module.recomputes_little)
 
 
 def _keep_convolutions() -> tuple[AbstractContextManager, ...]:

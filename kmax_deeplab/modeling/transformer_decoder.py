@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_tf_
 from torch import Tensor, nn
 
-from kmax_deeplab.modeling.layers import ConvBN, Norm, init_conv, zero_init
+from kmax_deeplab.modeling.layers import (
+    ConvBN,
+    Norm,
+    init_conv,
+    without_autocast,
+    zero_init,
+)
 from kmax_deeplab.modeling.mask_predictor import MaskPredictor
 from kmax_deeplab.modeling.recomputation import Recomputing
 from kmax_deeplab.structures import Prediction
@@ -45,7 +51,7 @@ def _add_by_product(assignment: Tensor, values: Tensor, num_clusters: int) -> Te
     """Multiplies with the one-hot assignment: always in one order, and no float16 in between."""
     clusters = torch.arange(num_clusters, device=values.device)
     one_hot = (assignment[..., None] == clusters).to(values.dtype)  # (B, P, Q)
-    with torch.autocast(values.device.type, enabled=False):
+    with without_autocast(values):
         return values @ one_hot
 
 

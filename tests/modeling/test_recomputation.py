@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kmax_deeplab.modeling.convnext import ConvNeXt
 from kmax_deeplab.modeling.layers import ConvBN, make_norm
 from kmax_deeplab.modeling.recomputation import Recomputing, set_recompute
 from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder
@@ -126,3 +127,15 @@ def test_ranks_that_share_statistics_recompute_in_step(tmp_path):
     mp.spawn(_train_on_a_rank, (Bricks(), str(tmp_path)), nprocs=2)
     for rank in range(2):
         assert_same(*torch.load(tmp_path / f"{rank}.pt"))
+
+
+def test_a_backbone_whose_linear_layers_are_computed_twice_waits_to_be_asked():
+    network = ConvNeXt([1, 1, 2, 1], [4, 4, 8, 8], drop_path_rate=0.5, layer_scale=1.0)
+    set_recompute(network, True, all_parts=False)
+    assert not network.recompute
+    x, results = torch.randn(4, 3, 65, 65), []
+    for each in plain_and_lean(network):
+        torch.manual_seed(0)
+        sum(feature.square().sum() for feature in each(x).values()).backward()
+        results.append({name: p.grad for name, p in each.named_parameters()})
+    torch.testing.assert_close(*results, rtol=0, atol=0)

@@ -113,7 +113,8 @@ def _add_network(cfg: CfgNode) -> None:
     # Whether a training step keeps the outputs of convolutions only and computes norms,
     # activations and attention weights of decoders and backbone again when their gradient is due:
     # less memory for more time, the same gradients. None: on CPUs (a fifth less memory, a tenth
-    # more time). What is compiled decides by itself what to keep, and keeps less if True.
+    # more time), but for ConvNeXt, whose linear layers are computed twice if True. What is compiled
+    # decides by itself what to keep, and keeps less if True. tools/analyze_model.py tells memory.
     node.RECOMPUTE_ACTIVATIONS = None
     node.SIZE_DIVISIBILITY = -1
 

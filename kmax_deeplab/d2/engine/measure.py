@@ -13,6 +13,7 @@ from torch import nn
 from torch.profiler import record_function
 
 from kmax_deeplab.benchmark import synthetic
+from kmax_deeplab.benchmark.analysis import Cost, analyse
 from kmax_deeplab.benchmark.profiling import Measurement, measure, rooms
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.solver import build_optimizer
@@ -134,6 +135,27 @@ def measure_postprocessing(
         )
         for name, choice in choices.items()
     ]
+
+
+def analyse_training(cfg: CfgNode) -> dict[str, Cost]:
+    """Counts what an image costs the network in training in float32, computing nothing.
+
+    Args:
+        cfg: its `INPUT.IMAGE_SIZE` and model keys are used.
+    """
+    images = 2  # of one alone, pooled, batch norm would see a single value
+    on_meta = cfg.clone()
+    on_meta.defrost()
+    on_meta.MODEL.DEVICE, on_meta.MODEL.KMAX_DEEPLAB.COMPILE = "meta", ""
+    with torch.device("meta"):
+        model = build_benchmark_model(on_meta).train()
+        batch = torch.zeros(images, 3, *cfg.INPUT.IMAGE_SIZE)
+    batch = batch.contiguous(memory_format=model.memory_format)
+    costs = analyse(lambda: model.sem_seg_head(model.backbone(batch)), _network(model))
+    return {
+        room: Cost(cost.parameters, cost.multiply_adds // images, cost.kept_bytes // images)
+        for room, cost in costs.items()
+    }
 
 
 def _network(model: nn.Module) -> dict[str, nn.Module]:

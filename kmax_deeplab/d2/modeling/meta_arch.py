@@ -53,7 +53,8 @@ class kMaXDeepLab(KMaXDeepLab):
         head = build_sem_seg_head(cfg, shapes)
         compilation = settings.compilation(cfg)
         for network in (backbone, head):
-            set_recompute(network, settings.recomputes(cfg))
+            recompute, all_parts = settings.recomputation(cfg)
+            set_recompute(network, recompute, all_parts=all_parts)
             if compilation:
                 compile_in_place(network, compilation)
         return {

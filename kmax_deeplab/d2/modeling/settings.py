@@ -243,11 +243,11 @@ def compilation(cfg: CfgNode) -> str:
     return "" if name == "auto" else name
 
 
-def recomputes(cfg: CfgNode) -> bool:
-    """Reads whether a training step computes activations again instead of keeping them."""
+def recomputation(cfg: CfgNode) -> tuple[bool, bool]:
+    """Reads whether a training step computes activations again, and whether in all parts."""
     wanted = cfg.MODEL.KMAX_DEEPLAB.RECOMPUTE_ACTIVATIONS
     on_cpu = torch.device(cfg.MODEL.DEVICE).type == "cpu"
-    return on_cpu and not compilation(cfg) if wanted is None else wanted
+    return (on_cpu and not compilation(cfg), False) if wanted is None else (wanted, True)
 
 
 def precision(cfg: CfgNode) -> torch.dtype | None:
