@@ -111,6 +111,7 @@ class KMaXDeepLab(nn.Module):
         Returns:
             {name: weighted loss}.
         """
+        self._begin()
         output = self.sem_seg_head(self.backbone(self.preprocess(images, is_real)))
         return self.criterion(output, [target.to(self.device) for target in targets])
 
@@ -160,6 +161,7 @@ class KMaXDeepLab(nn.Module):
     @torch.no_grad()
     def predict_layers(self, images: Sequence[Tensor]) -> list[Prediction]:
         """Returns every k-means layer's prediction and the final one, on the padded input."""
+        self._begin()
         is_half = self.precision is not None
         with torch.autocast(self.device.type, self.precision, enabled=is_half):
             return self.sem_seg_head(self.backbone(self.preprocess(images))).predictions
@@ -178,6 +180,11 @@ class KMaXDeepLab(nn.Module):
             if real is not None:
                 place.mul_(real.to(self.device, non_blocking=True))
         return batch
+
+    def _begin(self) -> None:
+        """Tells CUDA graphs that nobody needs the outputs of the call before."""
+        if self.backbone._compiled_call_impl is not None and self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()
 
     def geometries(self, images: Sequence[Tensor], sizes: Sequence[Size]) -> list[Geometry]:
         """Returns where each image of a batch lies in the network input and its output size."""

@@ -63,6 +63,7 @@ def measure_training(
         with record_function("backward"):
             scaler.scale(sum(losses.values())).backward()
         with record_function("optimizer"):
+            scaler.unscale_(optimizer)
             scaler.step(optimizer)
             scaler.update()
 

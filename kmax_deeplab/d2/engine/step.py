@@ -97,6 +97,7 @@ class MixedPrecisionStep(Step, AMPTrainer):
         self.grad_scaler.scale(total).backward()
         self.after_backward()
         self._write_metrics(losses, data_time)
+        self.grad_scaler.unscale_(self.optimizer)  # a fused one would clip scaled gradients
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
         if self.grad_scaler.is_enabled() and not is_finite.read():

@@ -5,26 +5,30 @@ import torch
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from kmax_deeplab.d2.engine.solver import _clip_full_model
 from kmax_deeplab.d2.engine.step import LEAST_SCALE, MixedPrecisionStep, Step
 
 
 class Model(nn.Module):
-    """Answers with the mean of its input, squared, behind a norm with running statistics."""
+    """Answers with a small loss, whose scaled gradient fits float16, behind a norm."""
 
     def __init__(self):
         super().__init__()
         self.norm, self.weight = nn.BatchNorm1d(1), nn.Parameter(torch.ones(1, 1))
 
     def forward(self, x):
-        return {"loss": (self.norm(x) @ self.weight * x.mean()).square().mean()}
+        return {"loss": 1e-2 * ((self.norm(x) @ self.weight).float() * x.mean()).square().mean()}
 
 
 GOOD, BAD = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [float("inf")]])
 
 
-def run(batches, make):
+def run(batches, make, max_norm=None):
     model = Model()
-    step = make(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
+    if max_norm is not None:
+        _clip_full_model(optimizer, max_norm)
+    step = make(model, optimizer)
     step.data_loader = batches
     with EventStorage() as storage:
         for step.iter in range(len(batches)):
@@ -43,6 +47,7 @@ def test_a_step_that_is_not_finite_in_float16_changes_only_the_scale_and_is_coun
     model, step, storage = run([GOOD, BAD, GOOD], in_half)
     expected, plain, _ = run([GOOD, GOOD], in_half)
     torch.testing.assert_close(dict(model.named_parameters()), dict(expected.named_parameters()))
+    assert expected.weight != 1
     torch.testing.assert_close(model.norm.running_mean, expected.norm.running_mean)
     torch.testing.assert_close(model.norm.running_var, expected.norm.running_var)
     assert step.grad_scaler.get_scale() == plain.grad_scaler.get_scale() / 2
@@ -50,6 +55,13 @@ def test_a_step_that_is_not_finite_in_float16_changes_only_the_scale_and_is_coun
     assert "Iteration 2: the loss is not finite in float16. The step is skipped; 1 so far" in (
         caplog.text
     )
+
+
+def test_gradients_are_clipped_as_they_are_and_not_as_they_are_scaled():
+    model, _, _ = run([GOOD], in_half, max_norm=0.01)
+    before = dict(Model().named_parameters())
+    change = torch.cat([(p - before[n]).flatten() for n, p in model.named_parameters()])
+    torch.testing.assert_close(change.norm(), torch.tensor(0.1 * 0.01), rtol=1e-3, atol=0)
 
 
 def test_float16_that_never_is_finite_ends_the_run():
