@@ -77,24 +77,16 @@ class Targets:
             segment_map[depth[segment, rows, columns] - 1, rows, columns] = segment
         return cls(segment_map, classes.long(), semantic.long())
 
-    def to(self, device: torch.device) -> "Targets":
-        """Copies the maps to a device, where they become int64."""
-        return Targets(*(x.to(device, non_blocking=True).long() for x in vars(self).values()))
-
-    def pin_memory(self) -> "Targets":
-        """Copies the maps to memory from which a GPU copies them by itself."""
-        return Targets(*(x.pin_memory() for x in vars(self).values()))
-
 
 @dataclass(frozen=True)
 class BatchedTargets:
     """Ground truth of a batch, padded to one shape; P pixels in one row.
 
     Attributes:
-        segment_map: (B, L, P) int64, as in `Targets`.
-        classes: (B, M) int64, M at least 1; 0 beyond an image's own segments.
+        segment_map: (B, L, P) integer, as in `Targets`; int64 on the device of the losses.
+        classes: (B, M) likewise, M at least 1; 0 beyond an image's own segments.
         counts: segments of each image.
-        semantic: (B, H, W) int64.
+        semantic: (B, H, W) likewise.
     """
 
     segment_map: Tensor
@@ -123,9 +115,20 @@ class BatchedTargets:
         given = torch.cat([target.classes for target in targets])
         classes = given.new_zeros(len(targets) * width)
         if places:
-            classes = classes.index_copy(0, given.new_tensor(places), given)
+            index = torch.tensor(places, device=given.device)
+            classes = classes.index_copy(0, index, given)
         semantic = torch.stack([target.semantic for target in targets])
         return cls(torch.stack(maps).flatten(2), classes.view(-1, width), counts, semantic)
+
+    def to(self, device: torch.device) -> "BatchedTargets":
+        """Copies the maps to a device, where they become int64; a GPU does so by itself."""
+
+        def copy(x: Tensor) -> Tensor:
+            x = x.pin_memory() if device.type == "cuda" and x.is_cpu else x
+            return x.to(device, non_blocking=True).long()
+
+        maps = copy(self.segment_map), copy(self.classes)
+        return BatchedTargets(*maps, self.counts, copy(self.semantic))
 
 
 def _deepen(segment_map: Tensor, depth: int) -> Tensor:

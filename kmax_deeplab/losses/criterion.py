@@ -73,7 +73,7 @@ def compute_losses(
 
     Args:
         output: predictions of the head, the final one last, of any floating-point type.
-        targets: per image, all on one grid, on the device of the output.
+        targets: per image, all on one grid.
         settings: weights and switches of the recipe.
         generator: on that device, for the sampled pixels; None means PyTorch's global one.
 
@@ -85,9 +85,9 @@ def compute_losses(
     Raises:
         ValueError: the targets do not fit the output or each other.
     """
-    _check_targets(output, targets)
-    with torch.autocast(targets[0].semantic.device.type, enabled=False):
-        return _compute_in_float32(output, BatchedTargets.of(targets), settings, generator)
+    batch = _gather_targets(output, targets)
+    with torch.autocast(batch.semantic.device.type, enabled=False):
+        return _compute_in_float32(output, batch, settings, generator)
 
 
 def compile_losses(settings: LossSettings, **options: object) -> Callable[..., dict[str, Tensor]]:
@@ -100,16 +100,17 @@ def compile_losses(settings: LossSettings, **options: object) -> Callable[..., d
     compute = torch.compile(_compute_in_float32, **options)
 
     def compute_compiled(output: HeadOutput, targets: list[Targets]) -> dict[str, Tensor]:
-        _check_targets(output, targets)
-        batch = BatchedTargets.of(targets, SEGMENTS_AT_ONCE)
+        batch = _gather_targets(output, targets, SEGMENTS_AT_ONCE)
         with torch.autocast(batch.semantic.device.type, enabled=False):
             return compute(output, batch, settings, None)
 
     return compute_compiled
 
 
-def _check_targets(output: HeadOutput, targets: list[Targets]) -> None:
-    """Refuses targets that do not belong to the batch."""
+def _gather_targets(
+    output: HeadOutput, targets: list[Targets], multiple: int = 1
+) -> BatchedTargets:
+    """Gathers the targets of a batch where its output is; refuses those of another."""
     images = len(output.predictions[-1].class_logits)
     grids = {tuple(t.semantic.shape) for t in targets}
     if len(targets) != images or len(grids) != 1:
@@ -117,6 +118,8 @@ def _check_targets(output: HeadOutput, targets: list[Targets]) -> None:
             f"{images} images have {len(targets)} targets on grids {sorted(grids)}; "
             "give one target per image, all of the same height and width"
         )
+    device = output.predictions[-1].class_logits.device
+    return BatchedTargets.of(targets, multiple).to(device)
 
 
 def _to_float32(output: HeadOutput) -> HeadOutput:

@@ -77,13 +77,13 @@ def sample_bilinear(features: list[Tensor], pixels: Tensor, grid: tuple[int, int
     Returns:
         (G, B, S, C).
     """
-    corners, (height, width) = aligns_corners(grid), grid
-    places = torch.stack([pixels % width, pixels.div(width, rounding_mode="floor")], -1)
-    places = places.to(features[0].dtype)  # (G, B, S, 2): column and row
-    if corners:
-        places = places * (2 / places.new_tensor([max(width - 1, 1), max(height - 1, 1)])) - 1
-    else:
-        places = (2 * places + 1) / places.new_tensor([width, height]) - 1
+    corners, (height, width), dtype = aligns_corners(grid), grid, features[0].dtype
+    columns, rows = pixels % width, pixels.div(width, rounding_mode="floor")
+    axes = [
+        places * (2 / max(side - 1, 1)) - 1 if corners else (2 * places + 1) / side - 1
+        for places, side in ((columns.to(dtype), width), (rows.to(dtype), height))
+    ]
+    places = torch.stack(axes, -1)  # (G, B, S, 2) in [-1, 1]
     read = [
         F.grid_sample(
             *(maps.flatten(0, 1), where.flatten(0, 1)[:, None]),

@@ -74,7 +74,8 @@ def _assign(scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         row[queries] = segments
         row[total : total + len(queries)] = queries
         row[total + pairs : total + pairs + len(queries)] = 1
-    segments, queries, is_pair = (
-        torch.from_numpy(solved).to(scores.device).split([total, pairs, pairs], 1)
-    )
+    found = torch.from_numpy(solved)
+    found = found.pin_memory() if scores.is_cuda else found
+    found = found.to(scores.device, non_blocking=True)
+    segments, queries, is_pair = found.split([total, pairs, pairs], 1)
     return segments, queries, is_pair > 0

@@ -113,7 +113,7 @@ class KMaXDeepLab(nn.Module):
         """
         self._begin()
         output = self.sem_seg_head(self.backbone(self.preprocess(images, is_real)))
-        return self.criterion(output, [target.to(self.device) for target in targets])
+        return self.criterion(output, targets)
 
     def segment(
         self,
