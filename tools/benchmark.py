@@ -6,6 +6,7 @@
     python tools/benchmark.py postprocess --config-file … --size 1024 2048
     python tools/benchmark.py data --config-file … [--workers 16]
     python tools/benchmark.py train --config-file … --compare other.yaml (or earlier.json)
+    python tools/benchmark.py table first.json second.json …
 
 Median and 95th percentile of the time, peak memory, operators, kernels and waits of a step, and the
 time of each room; `--trace` writes one step for chrome://tracing or https://ui.perfetto.dev.
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kmax_deeplab import command
-from kmax_deeplab.benchmark.profiling import Measurement, format_measurement
+from kmax_deeplab.benchmark.profiling import Measurement, format_measurement, format_table
 from kmax_deeplab.d2.config.run import CfgNode
 from kmax_deeplab.d2.engine.measure import (
     measure_inference,
@@ -78,8 +79,7 @@ def measure(args: argparse.Namespace) -> list[Measurement]:
 def measure_other(args: argparse.Namespace) -> list[Measurement]:
     """Reads the results to compare with, or measures that config in a fresh process."""
     if args.compare.endswith(".json"):
-        values = json.loads(Path(args.compare).read_text(encoding="utf-8"))
-        return [Measurement(**value) for value in values]
+        return read_results(args.compare)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "result.json")
         command = [sys.executable, __file__, args.subcommand, "--config-file", args.compare]
@@ -88,7 +88,12 @@ def measure_other(args: argparse.Namespace) -> list[Measurement]:
         command += ["--workers", str(args.workers)] if args.workers else []
         command += ["--size", *map(str, args.size)] if args.size else []
         subprocess.run([*command, *args.opts], check=True, stdout=subprocess.DEVNULL)
-        return [Measurement(**value) for value in json.loads(path.read_text(encoding="utf-8"))]
+        return read_results(path)
+
+
+def read_results(path: str | Path) -> list[Measurement]:
+    """Reads what `--json` has written."""
+    return [Measurement(**value) for value in json.loads(Path(path).read_text(encoding="utf-8"))]
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -109,12 +114,17 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     subparsers = parser.add_subparsers(dest="subcommand", required=True)
     for name, function in SUBCOMMANDS.items():
         subparsers.add_parser(name, parents=[common], help=function.__doc__)
+    table = subparsers.add_parser("table", help="Lists the results that --json has written.")
+    table.add_argument("files", nargs="+")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measures, prints tables, writes the JSON."""
     args = parse_args(arguments)
+    if args.subcommand == "table":
+        print(format_table([one for path in args.files for one in read_results(path)]))
+        return
     found = measure(args)
     if args.json:
         write_json(args.json, [one.to_dict() for one in found], indent=1)

@@ -233,3 +233,14 @@ def format_measurement(found: Measurement, other: Measurement | None = None) -> 
             line += f"{before:>12{form}}{ratio:>9}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def format_table(found: Sequence[Measurement]) -> str:
+    """Returns a line a measurement, without its rooms."""
+    columns = [name for name in found[0].figures() if not name.startswith("·")]
+    lines = sorted({one.environment for one in found})
+    lines += ["| |" + "|".join(columns) + "|", "|---|" + "---:|" * len(columns)]
+    for one in found:
+        cells = [f"{value:{form}}" for value, form in one.figures().values()][: len(columns)]
+        lines.append(f"|{one.title}|" + "|".join(cells) + "|")
+    return "\n".join(lines)

@@ -66,6 +66,10 @@ def test_a_result_is_compared_with_an_earlier_one(tmp_path, monkeypatch, capsys)
     printed = capsys.readouterr().out.split("against")[1]
     (line,) = [line for line in printed.splitlines() if line.startswith("operators")]
     assert line.endswith("0.500")
+    run_benchmark(monkeypatch, "table", path, path)
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 3 + 2 * len(outputs)  # environment and head, then a line a measurement
+    assert table[1].startswith("| |median ms|") and table[3].count("|") == table[1].count("|")
 
 
 def measure_data(tmp_path, monkeypatch, *words):

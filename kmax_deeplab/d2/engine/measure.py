@@ -78,7 +78,7 @@ def measure_training(
     title = f"training step, {batch} images of {_pixels(cfg.INPUT.IMAGE_SIZE)}, {precision}"
     how = {"images": batch, "device": model.device, "runs": runs, "trace": trace}
     with rooms(watched):
-        return [measure(step, title=title + _compiled(cfg), names=names, **how)]
+        return [measure(step, title=title + _options(cfg), names=names, **how)]
 
 
 def measure_inference(
@@ -104,7 +104,7 @@ def measure_inference(
     title = f"inference, {batch} images of {_pixels(size)}, {precision}"
     how = {"images": batch, "device": model.device, "runs": runs, "trace": trace}
     with rooms(watched):
-        return [measure(step, title=title + _compiled(cfg), names=tuple(watched), **how)]
+        return [measure(step, title=title + _options(cfg), names=tuple(watched), **how)]
 
 
 def measure_postprocessing(
@@ -172,9 +172,10 @@ def _network(model: nn.Module) -> dict[str, nn.Module]:
     return parts
 
 
-def _compiled(cfg: CfgNode) -> str:
-    name = cfg.MODEL.KMAX_DEEPLAB.COMPILE
-    return f", compiled by {name}" if name else ""
+def _options(cfg: CfgNode) -> str:
+    node = cfg.MODEL.KMAX_DEEPLAB
+    recomputing = ", activations recomputed" if node.RECOMPUTE_ACTIVATIONS else ""
+    return (f", compiled by {node.COMPILE}" if node.COMPILE else "") + recomputing
 
 
 def _pixels(size: tuple[int, int]) -> str:
