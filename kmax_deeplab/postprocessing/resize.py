@@ -6,6 +6,7 @@ of a few source positions (taps) per output position: masks are never held at fu
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +62,13 @@ def axis_taps(
     return positions, weights
 
 
+@lru_cache(maxsize=512)
+def _taps_on(device: torch.device, *axis: int) -> tuple[Tensor, Tensor]:
+    """Returns the tables of an axis on a device; images of a dataset have few sizes."""
+    positions, weights = axis_taps(*axis)
+    return positions.to(device), weights.to(device)
+
+
 def resized_blocks(mask_logits: Tensor, geometry: Geometry) -> Iterator[tuple[slice, Tensor]]:
     """Resizes mask logits to the output size in blocks of whole rows.
 
@@ -73,7 +81,7 @@ def resized_blocks(mask_logits: Tensor, geometry: Geometry) -> Iterator[tuple[sl
     queries, *grid = mask_logits.shape
     source = mask_logits.permute(1, 2, 0).reshape(grid[0], -1)  # (h, w * Q)
     (rows, row_weights), (columns, column_weights) = (
-        tuple(table.to(source.device) for table in axis_taps(*sizes, geometry.align_corners))
+        _taps_on(source.device, *sizes, geometry.align_corners)
         for sizes in zip(grid, geometry.padded, geometry.content, geometry.output, strict=True)
     )
     height, width = geometry.output
