@@ -41,6 +41,7 @@ class Predictor:
     Args:
         model: checkpoint of this project, or a model that is built and filled.
         device: to run on; default: a GPU if there is one and the model is read from a file.
+        precision: float16 or bfloat16 for the network (autocast); default: as the model has it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -52,11 +53,16 @@ class Predictor:
     """
 
     def __init__(
-        self, model: str | Path | KMaXDeepLab, device: str | torch.device | None = None
+        self,
+        model: str | Path | KMaXDeepLab,
+        device: str | torch.device | None = None,
+        precision: torch.dtype | None = None,
     ) -> None:
         self.model = model if isinstance(model, KMaXDeepLab) else load_model(model, device)
         if device is not None:
             self.model.to(device)
+        if precision is not None:
+            self.model.precision = precision
         self.model.outputs = Outputs()
         self.model.eval()
 

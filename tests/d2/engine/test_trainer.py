@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.data.catalog import register_panoptic
 from kmax_deeplab.d2.engine import trainer
+from kmax_deeplab.data.format.pngs import read_ids
 
 CONFIG = Path(__file__).parents[3] / "configs" / "shapes" / "kmax_convnext_demo.yaml"
 
@@ -26,6 +28,17 @@ def test_a_truncated_image_ends_the_evaluation_of_a_run_with_its_name(tiny_datas
     cfg = load_config(CONFIG, ["DATALOADER.NUM_WORKERS", "0"])
     with pytest.raises(OSError, match=str(path)):
         list(trainer.Trainer.build_test_loader(cfg, dataset.entry["name"]))
+
+
+def test_the_loader_of_a_test_dataset_reads_its_ground_truth(tiny_dataset):
+    dataset = tiny_dataset()
+    register_panoptic(**dataset.entry)
+    cfg = load_config(CONFIG, ["DATALOADER.NUM_WORKERS", "1", "TEST.IMS_PER_BATCH", "2"])
+    batch = next(iter(trainer.Trainer.build_test_loader(cfg, dataset.entry["name"])))
+    assert len(batch) == 2
+    for sample in batch:
+        ids, missing = sample["truth"]
+        assert np.array_equal(ids, read_ids(sample["pan_seg_file_name"])) and missing == []
 
 
 def test_one_process_trains_the_bare_model():

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 
 from kmax_deeplab.d2.data.catalog import align_dataset
 from kmax_deeplab.d2.evaluation import panoptic as panoptic_evaluator
-from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
+from kmax_deeplab.d2.evaluation.panoptic import InOrder, PanopticEvaluator
 from kmax_deeplab.d2.evaluation.task import make_task
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.pngs import read_predictions
@@ -204,3 +205,23 @@ def test_a_class_named_like_a_group_has_a_row_of_its_own(dataset, logged):
     rows = [line.split("|")[1].strip() for line in table.splitlines()[3:]]
     assert rows == ["all", "things", "stuff", "stuff", "all"]
     assert numbers["panoptic_seg"]["PQ-all"] == numbers["panoptic_seg"]["PQ_th"]
+
+
+def test_what_is_done_later_is_done_in_order_and_its_error_is_raised():
+    later, done = InOrder(), []
+    for number in range(3 * InOrder.MOST_WAITING):
+        later.do(done.append, number)
+    later.finish()
+    assert done == list(range(3 * InOrder.MOST_WAITING))
+    later.do(int, "no number")
+    with pytest.raises(ValueError, match="no number"):
+        later.finish()
+
+
+def test_ground_truth_that_was_read_before_is_taken(dataset):
+    evaluator = evaluator_of(dataset.entry["name"], None)
+    shape = result()["panoptic_seg"][0].shape
+    nothing = np.zeros(shape, np.int32), []
+    given = [{"image_id": r["image_id"], "truth": nothing} for r in evaluator._task.records]
+    evaluator.process(given, [result() for _ in given])
+    assert math.isnan(evaluator.evaluate()["panoptic_seg"]["PQ"])  # all predicted is on void

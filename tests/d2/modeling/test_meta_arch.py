@@ -204,6 +204,17 @@ def test_an_answer_that_is_not_a_number_is_refused_by_the_name_of_the_image(mode
         model.eval()([inputs])
 
 
+@torch.no_grad()
+def test_the_network_predicts_in_half_precision_where_it_is_asked_to(model):
+    half = ("TEST.AMP.ENABLED", "True", "TEST.AMP.DTYPE", "bfloat16")
+    other = build(tiny_config(*half), CLASSES)
+    other.load_state_dict(model.state_dict())
+    found = [m.eval().predict_layers([sample()["image"]])[-1] for m in (model, other)]
+    assert [p.pixel_feature.dtype for p in found] == [torch.float32, torch.bfloat16]
+    assert not torch.equal(found[0].class_logits, found[1].class_logits)
+    torch.testing.assert_close(*(p.class_logits.float() for p in found), rtol=0.1, atol=0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("as_on_gpus", [False, True])
 def test_compiled_parts_keep_their_names_and_compute_the_same(model, as_on_gpus, monkeypatch):
