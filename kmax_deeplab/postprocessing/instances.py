@@ -23,6 +23,21 @@ class InstanceMasks:
     classes: Tensor
     masks: Tensor
 
+    @property
+    def boxes(self) -> Tensor:
+        """(n, 4) float32 left, top, right and bottom of each mask in pixels, ends exclusive; 0 for
+        an empty one.
+        """
+        (left, right), (top, bottom) = (_extent(self.masks.any(axis)) for axis in (1, 2))
+        return torch.stack([left, top, right, bottom], 1).float()
+
+
+def _extent(is_used: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the first used place of each row of (n, places), and the one after the last."""
+    used, places = is_used.byte(), is_used.shape[1]
+    last = places - used.flip(1).argmax(1)
+    return used.argmax(1), torch.where(is_used.any(1), last, 0)
+
 
 def best_instances(
     holders: Holders,

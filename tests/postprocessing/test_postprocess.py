@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from kmax_deeplab.postprocessing import resize
 from kmax_deeplab.postprocessing.image import postprocess
+from kmax_deeplab.postprocessing.instances import InstanceMasks
 from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.structures import MergeThresholds
 
@@ -123,3 +124,12 @@ def test_few_or_no_instances_are_no_error(things, detections):
     assert len(found.scores) == len(found.classes) == len(found.masks) <= 10 * sum(things)
     assert found.masks.shape[1:] == GEOMETRY.output
     assert (found.classes == 2).all()
+
+
+def test_boxes_enclose_their_masks():
+    masks = torch.zeros(3, 6, 8, dtype=torch.bool)
+    masks[0, 2:4, 3:7] = True
+    masks[0, 5, 0] = True
+    masks[2] = True
+    found = InstanceMasks(torch.zeros(3), torch.zeros(3), masks)
+    assert found.boxes.tolist() == [[0, 2, 7, 6], [0, 0, 0, 0], [0, 0, 8, 6]]

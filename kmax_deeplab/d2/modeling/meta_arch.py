@@ -6,7 +6,7 @@ from typing import Any
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
-from detectron2.structures import BitMasks, Instances
+from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from kmax_deeplab.d2.data.catalog import categories_of
@@ -160,11 +160,10 @@ def _to_detectron2(result: PostprocessedImage, x: dict, shown: bool) -> dict:
 
 
 def _to_instances(found: InstanceMasks) -> Instances:
-    boxes = BitMasks(found.masks).get_bounding_boxes()
     return Instances(
         tuple(found.masks.shape[-2:]),
         pred_masks=found.masks,
-        pred_boxes=boxes,
+        pred_boxes=Boxes(found.boxes),
         scores=found.scores,
         pred_classes=found.classes,
     )
