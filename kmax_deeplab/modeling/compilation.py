@@ -4,6 +4,10 @@ Modules are compiled in place, so that their parameters keep their names, and fo
 images of a run have one size.
 """
 
+import importlib.util
+import os
+import shutil
+
 from torch import nn
 
 COMPILATIONS = {
@@ -24,6 +28,14 @@ def compile_options(name: str) -> dict[str, object]:
     if name not in COMPILATIONS:
         raise ValueError(f"unknown compilation {name!r}; choose from {list(COMPILATIONS)}")
     return {"dynamic": False, **COMPILATIONS[name]}
+
+
+def missing_to_compile() -> str | None:
+    """Names what "inductor" needs on a GPU and this machine lacks; None: nothing."""
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton"
+    compilers = filter(None, (os.environ.get("CC"), "gcc", "clang", "cc"))
+    return None if any(map(shutil.which, compilers)) else "a C compiler (gcc)"
 
 
 def compile_in_place(network: nn.Module, name: str) -> None:

@@ -17,6 +17,7 @@ from detectron2.projects.deeplab import add_deeplab_config
 from kmax_deeplab.d2.config.check import flatten_values, suggest
 from kmax_deeplab.d2.config.files import read_config_file, resolve_paths
 from kmax_deeplab.d2.config.keys import add_kmax_deeplab_config
+from kmax_deeplab.modeling.compilation import missing_to_compile
 from kmax_deeplab.run_stamp import flatten
 
 NUMBER = re.compile(r"[-+.\d][-+.\deE]*,?")
@@ -138,7 +139,10 @@ def adapt_to_machine(cfg: CfgNode, num_processes: int = 1, *, is_long: bool = Tr
     node.CHANNEL_LAST_FORMAT = True  # CPUs and GPUs convolve faster so
     cfg.CUDNN_BENCHMARK |= on_gpu  # all images of a run have one size
     if node.COMPILE == "auto":
-        node.COMPILE = "inductor" if on_gpu and is_long else ""
+        missing = missing_to_compile() if on_gpu and is_long else None
+        node.COMPILE = "inductor" if on_gpu and is_long and not missing else ""
+        if missing:
+            changes.append(f"Nothing is compiled, which costs speed: this machine lacks {missing}.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     most = max((cores or 1) // num_processes, 1)
     if most < cfg.DATALOADER.NUM_WORKERS:

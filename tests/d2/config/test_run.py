@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kmax_deeplab.d2.config import run
 from kmax_deeplab.d2.config.run import adapt_to_machine, load_config
 
 CONFIG = Path(__file__).parents[3] / "configs" / "shapes" / "kmax_convnext_demo.yaml"
@@ -28,8 +29,34 @@ def test_without_cuda_a_run_goes_to_the_cpu_in_full_precision(monkeypatch):
 def test_with_cuda_a_run_stays_as_configured(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     cfg = load_config(CONFIG, ["SOLVER.AMP.ENABLED", "True"])
+    monkeypatch.setattr(run, "missing_to_compile", lambda: None)
     assert adapt_to_machine(cfg) == []
     assert (cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED) == ("cuda", True)
+
+
+@pytest.mark.parametrize(
+    ("device", "missing", "is_long", "compiled", "told"),
+    [
+        ("cuda", None, True, "inductor", 0),
+        ("cuda", None, False, "", 0),
+        ("cuda", "a C compiler", True, "", 1),
+        ("cpu", None, True, "", 1),  # of mixed precision
+    ],
+)
+def test_what_pays_is_compiled_where_it_can_be(
+    monkeypatch, device, missing, is_long, compiled, told
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(run, "missing_to_compile", lambda: missing)
+    cfg = load_config(CONFIG, ["MODEL.DEVICE", device])
+    assert len(adapt_to_machine(cfg, is_long=is_long)) == told
+    node = cfg.MODEL.KMAX_DEEPLAB
+    assert node.COMPILE == compiled
+    assert cfg.CUDNN_BENCHMARK is (device == "cuda")
+    assert node.CHANNEL_LAST_FORMAT
+    asked = load_config(CONFIG, ["MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager"])
+    adapt_to_machine(asked, is_long=is_long)
+    assert asked.MODEL.KMAX_DEEPLAB.COMPILE == "aot_eager"
 
 
 @pytest.fixture
