@@ -7,6 +7,7 @@ alone: losses are read every `GPU_PERIOD` iterations.
 import logging
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -122,6 +123,12 @@ class MixedPrecisionStep(Step, AMPTrainer):
                     f"by this process, and gradients scaled by {scale}; SOLVER.AMP.DTYPE bfloat16 "
                     "has the range of float32"
                 )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the scale of a run in float16; one of another precision has none."""
+        SimpleTrainer.load_state_dict(self, state_dict)
+        if state_dict.get("grad_scaler"):
+            self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
 
     def _skip(self) -> None:
         """Counts a step whose loss was not finite; its gradients were ignored by the scaler."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kmax_deeplab.d2.config import run
+from kmax_deeplab.d2.config.check import flatten_values
 from kmax_deeplab.d2.config.run import adapt_to_machine, load_config
 
 CONFIG = Path(__file__).parents[3] / "configs" / "shapes" / "kmax_convnext_demo.yaml"
@@ -50,10 +51,10 @@ def test_what_pays_is_compiled_where_it_can_be(
     monkeypatch.setattr(run, "missing_to_compile", lambda: missing)
     cfg = load_config(CONFIG, ["MODEL.DEVICE", device])
     assert len(adapt_to_machine(cfg, is_long=is_long)) == told
-    node = cfg.MODEL.KMAX_DEEPLAB
-    assert node.COMPILE == compiled
-    assert cfg.CUDNN_BENCHMARK is (device == "cuda")
-    assert node.CHANNEL_LAST_FORMAT
+    found = flatten_values(cfg)
+    assert found["MODEL.KMAX_DEEPLAB.COMPILE"] == compiled
+    assert found["CUDNN_BENCHMARK"] is (device == "cuda")
+    assert found["MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT"]
     asked = load_config(CONFIG, ["MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager"])
     adapt_to_machine(asked, is_long=is_long)
     assert asked.MODEL.KMAX_DEEPLAB.COMPILE == "aot_eager"

@@ -64,6 +64,20 @@ def test_gradients_are_clipped_as_they_are_and_not_as_they_are_scaled():
     torch.testing.assert_close(change.norm(), torch.tensor(0.1 * 0.01), rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize("before", [torch.float16, torch.bfloat16, None])
+def test_a_run_goes_on_in_another_precision(before):
+    def in_other(model, optimizer):
+        if before is None:
+            return Step(model, None, optimizer)
+        return MixedPrecisionStep(model, optimizer, before)
+
+    _, first, _ = run([GOOD, BAD] if before == torch.float16 else [GOOD], in_other)
+    _, second, _ = run([], in_half)
+    second.load_state_dict(first.state_dict())
+    expected = 2.0**15 if before == torch.float16 else 2.0**16
+    assert second.grad_scaler.get_scale() == expected
+
+
 def test_float16_that_never_is_finite_ends_the_run():
     with pytest.raises(FloatingPointError, match=r"\d+ skipped.*bfloat16"):
         run([BAD] * 40, in_half)
