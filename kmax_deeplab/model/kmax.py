@@ -90,6 +90,10 @@ class KMaXDeepLab(nn.Module):
             Itself, in evaluation mode.
         """
         fold_norms(self)
+        if self.precision is not None:  # otherwise every image casts them anew
+            for module in self.modules():
+                if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+                    module.to(self.precision)
         if self.device.type == "cpu":
             keep_freed_memory()
         return self.eval()

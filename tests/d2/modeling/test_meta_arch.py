@@ -213,6 +213,9 @@ def test_the_network_predicts_in_half_precision_where_it_is_asked_to(model):
     assert [p.pixel_feature.dtype for p in found] == [torch.float32, torch.bfloat16]
     assert not torch.equal(found[0].class_logits, found[1].class_logits)
     torch.testing.assert_close(*(p.class_logits.float() for p in found), rtol=0.1, atol=0.1)
+    again = other.only_predict().predict_layers([sample()["image"]])[-1].class_logits
+    torch.testing.assert_close(again, found[1].class_logits, rtol=0.1, atol=0.1)
+    assert other.backbone.downsample_layers[0][0].weight.dtype == torch.bfloat16
 
 
 @pytest.mark.slow
