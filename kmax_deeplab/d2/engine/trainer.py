@@ -74,6 +74,7 @@ def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
         device_ids=devices,
         broadcast_buffers=False,
         find_unused_parameters=some_unused,
+        gradient_as_bucket_view=True,  # which saves a copy of all gradients
     )
 
 
