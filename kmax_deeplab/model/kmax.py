@@ -166,9 +166,12 @@ class KMaXDeepLab(nn.Module):
     def predict_layers(self, images: Sequence[Tensor]) -> list[Prediction]:
         """Returns every k-means layer's prediction and the final one, on the padded input."""
         self._begin()
+        backbone, head = self.backbone, self.sem_seg_head
+        if self._exceeds_size(images):  # compiled, each size of them would cost minutes
+            backbone, head = backbone.forward, head.forward
         is_half = self.precision is not None
         with torch.autocast(self.device.type, self.precision, enabled=is_half):
-            return self.sem_seg_head(self.backbone(self.preprocess(images))).predictions
+            return head(backbone(self.preprocess(images))).predictions
 
     def preprocess(
         self, images: Sequence[Tensor], is_real: Sequence[Tensor | None] | None = None

@@ -218,6 +218,17 @@ def test_the_network_predicts_in_half_precision_where_it_is_asked_to(model):
     assert other.backbone.downsample_layers[0][0].weight.dtype == torch.bfloat16
 
 
+@torch.no_grad()
+def test_only_images_of_the_configured_size_are_compiled(model):
+    compiled = build(tiny_config("MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager"), CLASSES).eval()
+    compiled.load_state_dict(model.state_dict())
+    before = torch._dynamo.utils.counters["frames"]["total"]
+    large = torch.randint(256, (3, 161, 129), dtype=torch.uint8)
+    found = [m.eval().predict_layers([large])[-1].mask_logits for m in (model, compiled)]
+    torch.testing.assert_close(*found)
+    assert torch._dynamo.utils.counters["frames"]["total"] == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("as_on_gpus", [False, True])
 def test_compiled_parts_keep_their_names_and_compute_the_same(model, as_on_gpus, monkeypatch):
