@@ -94,8 +94,6 @@ class KMaXDeepLab(nn.Module):
             for module in self.modules():
                 if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
                     module.to(self.precision)
-        if self.device.type == "cpu":
-            keep_freed_memory()
         return self.eval()
 
     def forward(self, images: Sequence[Tensor], sizes: Sequence[Size]) -> list[PostprocessedImage]:
@@ -135,6 +133,8 @@ class KMaXDeepLab(nn.Module):
         Raises:
             ValueError: the network's answer holds NaN or infinite values.
         """
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if len(images) > 1 and self._exceeds_size(images):
             # Padded to another size than alone, an image would get another result.
             found = zip(images, sizes, names or [None] * len(images), strict=True)
