@@ -33,7 +33,7 @@ def evaluate(run: Run, resume: bool) -> dict[str, Any]:
     weights = find_start(Path(cfg.OUTPUT_DIR))[0] if resume else cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("--eval-only needs a checkpoint: add MODEL.WEIGHTS path/to/model.pth")
-    results = Trainer.test(cfg, open_model(cfg, run.categories, weights))
+    results = Trainer.test(cfg, open_model(cfg, run.categories, weights, many_images=True))
     if comm.is_main_process():
         verify(cfg, results)
     return results

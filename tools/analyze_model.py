@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from kmax_deeplab import command
 from kmax_deeplab.benchmark.analysis import Cost
+from kmax_deeplab.d2.config.check import validate
 from kmax_deeplab.d2.config.run import merge_config, read_config_file
 from kmax_deeplab.d2.engine.measure import analyse_training
 
@@ -56,9 +57,12 @@ def _values(cost: Cost) -> tuple[int, int, int]:
 def main(arguments: list[str] | None = None) -> None:
     """Prints the table and the memory."""
     args = parse_args(arguments)
+    if args.batch < 1:
+        raise ValueError(f"--batch {args.batch}: at least one image is needed")
     size = ["INPUT.IMAGE_SIZE", str(args.size)] if args.size else []
     options = [*args.opts, *size]
     cfg = merge_config(read_config_file(args.config_file), args.config_file, options)
+    validate(cfg)
     height, width = cfg.INPUT.IMAGE_SIZE
     is_half = cfg.SOLVER.AMP.ENABLED
     costs = {

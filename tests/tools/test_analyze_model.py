@@ -2,6 +2,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs" / "coco" / "panoptic_segmentation" / "kmax_r50.yaml")
 TOOL = str(ROOT / "tools" / "analyze_model.py")
@@ -33,3 +35,11 @@ def test_more_images_cost_more_and_recomputation_saves_memory(monkeypatch, capsy
     words = ("MODEL.KMAX_DEEPLAB.RECOMPUTE_ACTIVATIONS", "True")
     _, less = analyse(monkeypatch, capsys, *size, "--batch", "2", *words)
     assert less["all"][2] < 0.7 * two["all"][2]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(("--size", "100", "100"), "IMAGE_SIZE"), (("--batch", "0"), "--batch 0")]
+)
+def test_what_cannot_be_is_refused_by_name(monkeypatch, capsys, words, said):
+    with pytest.raises(SystemExit, match=said):
+        analyse(monkeypatch, capsys, *words)

@@ -17,7 +17,6 @@ from detectron2.projects.deeplab import add_deeplab_config
 from kmax_deeplab.d2.config.check import flatten_values, suggest
 from kmax_deeplab.d2.config.files import read_config_file, resolve_paths
 from kmax_deeplab.d2.config.keys import add_kmax_deeplab_config
-from kmax_deeplab.modeling.compilation import missing_to_compile
 from kmax_deeplab.run_stamp import flatten
 
 NUMBER = re.compile(r"[-+.\d][-+.\deE]*,?")
@@ -114,13 +113,12 @@ def describe_changes(before: Mapping, cfg: CfgNode) -> str:
     )
 
 
-def adapt_to_machine(cfg: CfgNode, num_processes: int = 1, *, is_long: bool = True) -> list[str]:
+def adapt_to_machine(cfg: CfgNode, num_processes: int = 1) -> list[str]:
     """Makes a config written for GPUs run where there is none, and for many cores where few are.
 
     Args:
         cfg: changes.
         num_processes: of the run on this machine.
-        is_long: whether it sees so many images that compiling the network pays.
 
     Returns:
         A sentence for each key that was changed.
@@ -135,14 +133,8 @@ def adapt_to_machine(cfg: CfgNode, num_processes: int = 1, *, is_long: bool = Tr
     if cfg.MODEL.DEVICE == "cpu" and cfg.TEST.AMP.ENABLED:
         changes.append("Mixed precision needs CUDA: TEST.AMP.ENABLED becomes False.")
         cfg.TEST.AMP.ENABLED = False
-    node, on_gpu = cfg.MODEL.KMAX_DEEPLAB, cfg.MODEL.DEVICE.startswith("cuda")
-    node.CHANNEL_LAST_FORMAT = True  # CPUs and GPUs convolve faster so
-    cfg.CUDNN_BENCHMARK |= on_gpu  # all images of a run have one size
-    if node.COMPILE == "auto":
-        missing = missing_to_compile() if on_gpu and is_long else None
-        node.COMPILE = "inductor" if on_gpu and is_long and not missing else ""
-        if missing:
-            changes.append(f"Nothing is compiled, which costs speed: this machine lacks {missing}.")
+    cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT = True  # CPUs and GPUs convolve faster so
+    cfg.CUDNN_BENCHMARK |= cfg.MODEL.DEVICE.startswith("cuda")  # all images have one size
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     most = max((cores or 1) // num_processes, 1)
     if most < cfg.DATALOADER.NUM_WORKERS:

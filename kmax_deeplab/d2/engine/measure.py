@@ -17,7 +17,7 @@ from kmax_deeplab.benchmark.analysis import Cost, analyse
 from kmax_deeplab.benchmark.profiling import Measurement, measure, rooms
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.solver import build_optimizer
-from kmax_deeplab.d2.modeling.settings import class_count
+from kmax_deeplab.d2.modeling.settings import class_count, compilation
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.losses import criterion
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
@@ -71,7 +71,7 @@ def measure_training(
         **_network(model),
         "criterion": (model, "criterion"),
     }
-    if not cfg.MODEL.KMAX_DEEPLAB.COMPILE:
+    if not compilation(cfg):
         watched["matching"] = (criterion, "supervise")
     names = (*watched, "backward", "optimizer")
     precision = amp.DTYPE if amp.ENABLED else "float32"
@@ -101,7 +101,7 @@ def measure_inference(
 
     watched = {**_network(model), "post-processing": (model, "postprocess")}
     precision = cfg.TEST.AMP.DTYPE if cfg.TEST.AMP.ENABLED else "float32"
-    title = f"inference, {batch} images of {_pixels(size)}, {precision}"
+    title = f"inference, {batch} images of {_pixels(size)} to 480 × 640, {precision}"
     how = {"images": batch, "device": model.device, "runs": runs, "trace": trace}
     with rooms(watched):
         return [measure(step, title=title + _options(cfg), names=tuple(watched), **how)]
@@ -173,9 +173,9 @@ def _network(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _options(cfg: CfgNode) -> str:
-    node = cfg.MODEL.KMAX_DEEPLAB
-    recomputing = ", activations recomputed" if node.RECOMPUTE_ACTIVATIONS else ""
-    return (f", compiled by {node.COMPILE}" if node.COMPILE else "") + recomputing
+    recomputes, name = cfg.MODEL.KMAX_DEEPLAB.RECOMPUTE_ACTIVATIONS, compilation(cfg)
+    compiled = f", compiled by {name}" if name else ""
+    return compiled + (", activations recomputed" if recomputes else "")
 
 
 def _pixels(size: tuple[int, int]) -> str:

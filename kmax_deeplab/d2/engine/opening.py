@@ -5,6 +5,7 @@ model with its weights leave.
 that made it, and a file is needed only to deviate.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from kmax_deeplab.d2.config.files import read_config_file, read_config_text
 from kmax_deeplab.d2.config.run import adapt_to_machine, merge_config
 from kmax_deeplab.d2.data.classes import first_classes, prepare_datasets, prepare_prediction
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.modeling.compilation import missing_to_compile
+
+logger = logging.getLogger(__name__)
 
 TRAIN, EVALUATE, PREDICT, NO_DATA = "train", "evaluate", "predict", "no data"
 """What a run is opened for: which of its datasets have to be there."""
@@ -81,7 +85,7 @@ def fit(
         FileNotFoundError, ValueError: a value cannot be, or weights or data are missing or do not
             fit.
     """
-    sentences = adapt_to_machine(cfg, num_processes, is_long=purpose in (TRAIN, EVALUATE))
+    sentences = adapt_to_machine(cfg, num_processes)
     validate(cfg)
     if purpose == NO_DATA:
         return Run(cfg, None, sentences)
@@ -93,30 +97,59 @@ def fit(
     return Run(cfg, categories, sentences)
 
 
-def open_model(cfg: CfgNode, categories: Categories | None, weights: str | Path = "") -> nn.Module:
+def open_model(
+    cfg: CfgNode,
+    categories: Categories | None,
+    weights: str | Path = "",
+    *,
+    many_images: bool = False,
+) -> nn.Module:
     """Builds the model of an opened run and fills it, to predict only.
 
     Args:
         cfg: from `open_run`.
         categories: likewise.
         weights: in the place of MODEL.WEIGHTS.
+        many_images: whether it sees so many that compiling it pays.
 
     Raises:
         FileNotFoundError, ValueError: the weights are missing or do not fit.
     """
-    model = build(cfg, categories)
+    model = build(cfg, categories, many_images=many_images)
     KMaXCheckpointer(model).load_complete(str(weights or cfg.MODEL.WEIGHTS))
     return model.only_predict()
 
 
-def build(cfg: CfgNode, categories: Categories | None = None) -> nn.Module:
-    """Builds MODEL.META_ARCHITECTURE on its device; None: the classes of the config's datasets."""
+def build(
+    cfg: CfgNode, categories: Categories | None = None, *, many_images: bool = False
+) -> nn.Module:
+    """Builds MODEL.META_ARCHITECTURE on its device.
+
+    Args:
+        cfg: the config.
+        categories: of the model; None: those of the config's datasets.
+        many_images: whether it sees so many that compiling it pays.
+    """
     given = {} if categories is None else {"categories": categories}
+    cfg = _decide_compilation(cfg) if many_images else cfg
     tf32 = cfg.MODEL.KMAX_DEEPLAB.TF32  # of the whole process, as PyTorch has it
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg, **given)
     return model.to(cfg.MODEL.DEVICE)
+
+
+def _decide_compilation(cfg: CfgNode) -> CfgNode:
+    """Decides what COMPILE "auto" means on this machine, in a copy: checkpoints go to others."""
+    if cfg.MODEL.KMAX_DEEPLAB.COMPILE != "auto" or not cfg.MODEL.DEVICE.startswith("cuda"):
+        return cfg
+    if missing := missing_to_compile():
+        logger.warning("Nothing is compiled, which costs speed: this machine lacks %s.", missing)
+        return cfg
+    decided = cfg.clone()
+    decided.defrost()
+    decided.MODEL.KMAX_DEEPLAB.COMPILE = "inductor"
+    return decided
 
 
 def identity_of_config(cfg: CfgNode, categories: Categories | None = None) -> Identity:

@@ -201,7 +201,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_model(cls, cfg: CfgNode, categories: Categories | None = None) -> nn.Module:
         """Builds the model on its device and logs one line of sizes."""
-        model = build(cfg, categories)
+        model = build(cfg, categories, many_images=True)
         parts = ", ".join(
             f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M"
             for name, part in model.named_children()

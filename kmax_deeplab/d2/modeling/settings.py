@@ -238,7 +238,7 @@ def losses(cfg: CfgNode) -> LossSettings:
 
 
 def compilation(cfg: CfgNode) -> str:
-    """Reads how the model is compiled; "" for not at all, which "auto" is until a run decides."""
+    """Reads how the model is compiled; "" for not at all, as is "auto" but in long runs."""
     name = cfg.MODEL.KMAX_DEEPLAB.COMPILE
     return "" if name == "auto" else name
 
