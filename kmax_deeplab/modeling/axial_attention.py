@@ -64,7 +64,7 @@ class AxialAttention1d(nn.Module):
         super().__init__()
         self.depths = [key_depth, key_depth, value_depth]
         self.num_heads = num_heads
-        self.qkv_transform = ConvBN(in_channels, sum(self.depths), norm=None, sequence=True)
+        self.qkv_transform = ConvBN(in_channels, sum(self.depths), norm=None, kind=nn.Conv1d)
         init_conv(self.qkv_transform.conv, std=in_channels**-0.5)
         self.query_rpe = RelativePositions(key_depth // num_heads)
         self.key_rpe = RelativePositions(key_depth // num_heads)

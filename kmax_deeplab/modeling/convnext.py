@@ -31,7 +31,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, *, drop_path: float, layer_scale: float):
         super().__init__()
-        self.dwconv = DepthwiseConv2d(channels, 7)
+        self.dwconv = DepthwiseConv2d(channels, channels, 7, padding=3)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.pwconv2 = nn.Linear(4 * channels, channels)

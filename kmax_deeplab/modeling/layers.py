@@ -124,11 +124,8 @@ class ConvBN(nn.Module):
         kernel_size: odd; the padding keeps the size, divided by the stride and rounded up.
         norm: maker of the norm layer; None leaves it out.
         gelu: whether GELU (the exact one) follows.
-        depthwise: one filter per channel; as many outputs as inputs, without stride and dilation.
-        bias: whether the convolution has a bias.
-        dilation: of the convolution.
-        stride: of the convolution.
-        sequence: convolve (B, C, L) instead of (B, C, H, W).
+        kind: of convolution: `nn.Conv2d`, `nn.Conv1d` for (B, C, L), or `DepthwiseConv2d`.
+        **options: of the convolution, e.g. stride and dilation; it has a bias only if asked for.
     """
 
     foldable = (("conv", "norm"),)
@@ -141,28 +138,16 @@ class ConvBN(nn.Module):
         *,
         norm: Norm | None,
         gelu: bool = False,
-        depthwise: bool = False,
-        bias: bool = False,
-        dilation: int = 1,
-        stride: int = 1,
-        sequence: bool = False,
+        kind: type[nn.Conv1d | nn.Conv2d] = nn.Conv2d,
+        **options: int,
     ):
         super().__init__()
-        if depthwise:
-            self.conv = DepthwiseConv2d(in_channels, kernel_size, bias=bias)
-        else:
-            self.conv = (nn.Conv1d if sequence else nn.Conv2d)(
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride=stride,
-                padding=dilation * (kernel_size // 2),
-                dilation=dilation,
-                bias=bias,
-            )
+        padding = options.get("dilation", 1) * (kernel_size // 2)
+        options = {"bias": False, "padding": padding, **options}
+        self.conv = kind(in_channels, out_channels, kernel_size, **options)
         self.norm = norm(out_channels) if norm else nn.Identity()
         self.gelu = gelu
-        init_depthwise(self.conv) if depthwise else init_conv(self.conv)
+        init_depthwise(self.conv) if kind is DepthwiseConv2d else init_conv(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.layers import ConvBN, Norm, init_conv, without_autocast
 from kmax_deeplab.structures import Prediction
 
@@ -29,17 +30,17 @@ class MaskPredictor(nn.Module):
     def __init__(self, pixel_channels: int, num_classes: int, *, norm: Norm, channels: int = 256):
         super().__init__()
         self.pixel_space_head_conv0bnact = ConvBN(
-            pixel_channels, pixel_channels, 5, norm=norm, gelu=True, depthwise=True
+            pixel_channels, pixel_channels, 5, norm=norm, gelu=True, kind=DepthwiseConv2d
         )
         self.pixel_space_head_conv1bnact = ConvBN(pixel_channels, channels, norm=norm, gelu=True)
         self.pixel_space_head_last_convbn = ConvBN(
             channels, PIXEL_SPACE_CHANNELS, norm=norm, bias=True
         )
         self.transformer_mask_head = ConvBN(
-            channels, PIXEL_SPACE_CHANNELS, norm=norm, sequence=True
+            channels, PIXEL_SPACE_CHANNELS, norm=norm, kind=nn.Conv1d
         )
         self.transformer_class_head = ConvBN(
-            channels, num_classes + 1, norm=None, bias=True, sequence=True
+            channels, num_classes + 1, norm=None, bias=True, kind=nn.Conv1d
         )
         self.pixel_space_mask_batch_norm = norm(1)
         init_conv(self.pixel_space_head_last_convbn.conv, std=0.01)

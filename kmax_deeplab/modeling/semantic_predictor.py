@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.layers import (
     ConvBN,
     Norm,
@@ -65,12 +66,16 @@ class SemanticDecoder(nn.Module):
         wide8, wide4 = CHANNELS + os8, CHANNELS + os4
         self.aspp = ASPP(in_channels[0], norm=norm)
         self.low_level_projection_os8 = ConvBN(in_channels[1], os8, **act)
-        self.low_level_fusion_os8_conv0_bn_act = ConvBN(wide8, wide8, 5, depthwise=True, **act)
+        self.low_level_fusion_os8_conv0_bn_act = ConvBN(
+            wide8, wide8, 5, kind=DepthwiseConv2d, **act
+        )
         self.low_level_fusion_os8_conv1_bn_act = ConvBN(wide8, CHANNELS, **act)
         self.low_level_projection_os4 = ConvBN(in_channels[2], os4, **act)
-        self.low_level_fusion_os4_conv0_bn_act = ConvBN(wide4, wide4, 5, depthwise=True, **act)
+        self.low_level_fusion_os4_conv0_bn_act = ConvBN(
+            wide4, wide4, 5, kind=DepthwiseConv2d, **act
+        )
         self.low_level_fusion_os4_conv1_bn_act = ConvBN(wide4, CHANNELS, **act)
-        self.conv_block_0 = ConvBN(CHANNELS, CHANNELS, 5, depthwise=True, **act)
+        self.conv_block_0 = ConvBN(CHANNELS, CHANNELS, 5, kind=DepthwiseConv2d, **act)
         self.conv_block_1 = ConvBN(CHANNELS, CHANNELS, **act)
         self.final_conv = ConvBN(CHANNELS, num_classes + 1, norm=None, bias=True)
         init_conv(self.final_conv.conv, std=0.01)
@@ -102,7 +107,7 @@ class SemanticHead(nn.Sequential):
     def __init__(self, in_channels: Sequence[int], num_classes: int, *, norm: Norm):
         channels = in_channels[0]
         super().__init__(
-            ConvBN(channels, channels, 5, norm=norm, gelu=True, depthwise=True),
+            ConvBN(channels, channels, 5, norm=norm, gelu=True, kind=DepthwiseConv2d),
             ConvBN(channels, CHANNELS, norm=norm, gelu=True),
             ConvBN(CHANNELS, num_classes, norm=None, bias=True),
         )

@@ -94,7 +94,7 @@ class KMeansLayer(nn.Module):
 
     def __init__(self, pixel_channels: int, num_classes: int, *, norm: Norm, drop_path: float):
         super().__init__()
-        query = {"norm": norm, "sequence": True}
+        query = {"norm": norm, "kind": nn.Conv1d}
         self.query_conv1_bn_act = ConvBN(CHANNELS, CHANNELS, gelu=True, **query)
         self.pixel_conv1_bn_act = ConvBN(pixel_channels, CHANNELS, norm=norm, gelu=True)
         self.pixel_v_conv_bn = ConvBN(CHANNELS, CHANNELS, norm=norm)
@@ -172,7 +172,7 @@ class TransformerDecoder(Recomputing):
             for channels, depth in zip(in_channels, depths, strict=False)
             for _ in range(depth)
         )
-        projection = {"norm": norm, "gelu": True, "sequence": True}
+        projection = {"norm": norm, "gelu": True, "kind": nn.Conv1d}
         self.class_embedding_projection = ConvBN(CHANNELS, CHANNELS, **projection)
         self.mask_embedding_projection = ConvBN(CHANNELS, CHANNELS, **projection)
         self.predictor = MaskPredictor(in_channels[-1], num_classes, norm=norm)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kmax_deeplab.modeling.axial_attention import AxialAttention
+from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.folding import fold_norms, folded_norms
 from kmax_deeplab.modeling.layers import ConvBN, LocalBatchNorm, make_norm
 from kmax_deeplab.modeling.resnet import NormedConv2d
@@ -13,7 +14,7 @@ NORM = make_norm()
 BRICKS = {
     "plain": lambda: ConvBN(16, 8, 3, norm=NORM, gelu=True),
     "with bias": lambda: ConvBN(16, 8, norm=NORM, bias=True),
-    "depthwise": lambda: ConvBN(16, 16, 5, norm=NORM, depthwise=True),
+    "depthwise": lambda: ConvBN(16, 16, 5, norm=NORM, kind=DepthwiseConv2d),
     "ResNet": lambda: NormedConv2d(16, 8, 3, norm=NORM, stride=2),
     "axial": lambda: AxialAttention(16, norm=NORM),
 }

@@ -18,15 +18,24 @@ class DepthwiseConv2d(nn.Conv2d):
     """`nn.Conv2d` with one filter per channel, stride 1 and an output of the input's size.
 
     Args:
-        channels: of input and output.
+        in_channels: of the input.
+        out_channels: as many.
         kernel_size: odd.
+        padding: half of it.
         bias: whether there is one.
     """
 
-    def __init__(self, channels: int, kernel_size: int, *, bias: bool = True):
-        padding = kernel_size // 2
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        padding: int,
+        bias: bool = True,
+    ):
         super().__init__(
-            channels, channels, kernel_size, padding=padding, groups=channels, bias=bias
+            in_channels, out_channels, kernel_size, padding=padding, groups=in_channels, bias=bias
         )
 
     def forward(self, x: Tensor) -> Tensor:

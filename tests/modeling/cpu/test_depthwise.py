@@ -15,10 +15,9 @@ def test_chunks_give_pytorchs_values_and_gradients(
 ):
     monkeypatch.setattr(depthwise, "CHUNK", 3)
     monkeypatch.setattr(depthwise, "LARGE", 1)
-    ours = DepthwiseConv2d(channels, kernel_size, bias=bias)
-    plain = nn.Conv2d(
-        channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=bias
-    )
+    form = {"padding": kernel_size // 2, "bias": bias}
+    ours = DepthwiseConv2d(channels, channels, kernel_size, **form)
+    plain = nn.Conv2d(channels, channels, kernel_size, groups=channels, **form)
     plain.load_state_dict(ours.state_dict())
     x, gradient = (
         torch.randn(2, channels, 9, 6).contiguous(memory_format=memory_format) for _ in range(2)
@@ -35,6 +34,6 @@ def test_chunks_give_pytorchs_values_and_gradients(
 
 def test_small_maps_and_evaluation_are_pytorchs_own(monkeypatch):
     monkeypatch.setattr(depthwise, "_Depthwise", None)
-    network = DepthwiseConv2d(4, 3)
+    network = DepthwiseConv2d(4, 4, 3, padding=1)
     network(torch.randn(1, 4, 8, 8))
     network.eval()(torch.randn(1, 4, 64, 64))
