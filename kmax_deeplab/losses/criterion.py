@@ -16,6 +16,7 @@ from kmax_deeplab.losses.instance_discrimination import instance_discrimination_
 from kmax_deeplab.losses.matching import match_segments
 from kmax_deeplab.losses.supervision import build_supervision
 from kmax_deeplab.losses.terms import class_loss, mask_losses, semantic_loss
+from kmax_deeplab.noise import INSTANCE_PIXELS, draw_seeds
 from kmax_deeplab.structures import (
     BatchedTargets,
     HeadOutput,
@@ -67,7 +68,7 @@ def compute_losses(
     output: HeadOutput,
     targets: list[Targets],
     settings: LossSettings,
-    generator: torch.Generator | None = None,
+    seeds: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Computes all losses of a batch, each times its weight; their plain sum is minimised.
 
@@ -75,7 +76,8 @@ def compute_losses(
         output: predictions of the head, the final one last, of any floating-point type.
         targets: per image, all on one grid.
         settings: weights and switches of the recipe.
-        generator: on that device, for the sampled pixels; None means PyTorch's global one.
+        seeds: (B,) int64, one an image, which decide what pixels are sampled; None draws them
+            from PyTorch's global generator.
 
     Returns:
         float32 scalars, means over the images of this rank: `loss_ce`, `loss_mask`, `loss_dice` and
@@ -87,7 +89,7 @@ def compute_losses(
     """
     batch = _gather_targets(output, targets)
     with torch.autocast(batch.semantic.device.type, enabled=False):
-        return _compute_in_float32(output, batch, settings, generator)
+        return _compute_in_float32(output, batch, settings, _seeds_for(batch, seeds))
 
 
 def compile_losses(settings: LossSettings, **options: object) -> Callable[..., dict[str, Tensor]]:
@@ -99,12 +101,19 @@ def compile_losses(settings: LossSettings, **options: object) -> Callable[..., d
     """
     compute = torch.compile(_compute_in_float32, **options)
 
-    def compute_compiled(output: HeadOutput, targets: list[Targets]) -> dict[str, Tensor]:
+    def compute_compiled(
+        output: HeadOutput, targets: list[Targets], seeds: Tensor | None = None
+    ) -> dict[str, Tensor]:
         batch = _gather_targets(output, targets, SEGMENTS_AT_ONCE)
         with torch.autocast(batch.semantic.device.type, enabled=False):
-            return compute(output, batch, settings, None)
+            return compute(output, batch, settings, _seeds_for(batch, seeds))
 
     return compute_compiled
+
+
+def _seeds_for(targets: BatchedTargets, seeds: Tensor | None) -> Tensor:
+    device, images = targets.semantic.device, len(targets.semantic)
+    return draw_seeds(images).to(device) if seeds is None else seeds
 
 
 def _gather_targets(
@@ -136,7 +145,7 @@ def _compute_in_float32(
     output: HeadOutput,
     targets: BatchedTargets,
     settings: LossSettings,
-    generator: torch.Generator | None,
+    seeds: Tensor,
 ) -> dict[str, Tensor]:
     """Computes the losses of the final prediction and of the k-means layers."""
     output = _to_float32(output)
@@ -150,7 +159,7 @@ def _compute_in_float32(
     found = [
         losses
         for together, supervision in judged
-        for losses in prediction_losses(together, supervision, targets.grid, settings, generator)
+        for losses in prediction_losses(together, supervision, targets.grid, settings, seeds)
     ]
     losses = found[0]
     if output.semantic_logits is not None:
@@ -162,7 +171,7 @@ def _compute_in_float32(
                 shared,
                 samples=settings.semantic_samples,
                 temperature=settings.semantic_temperature,
-                generator=generator,
+                seeds=seeds,
             ).mean()
         )
     for i, own in enumerate(found[1:]):
@@ -197,7 +206,7 @@ def prediction_losses(
     supervision: Supervision,
     grid: tuple[int, int],
     settings: LossSettings,
-    generator: torch.Generator | None = None,
+    seeds: Tensor,
 ) -> list[dict[str, Tensor]]:
     """Computes the four weighted losses of predictions, means over the images.
 
@@ -206,7 +215,7 @@ def prediction_losses(
         supervision: of all of them.
         grid: (H, W) of the targets.
         settings: weights and switches of the recipe.
-        generator: for the sampled pixels.
+        seeds: (B,) int64, one an image.
 
     Returns:
         of each prediction, scalars under the names of the final prediction's losses.
@@ -224,7 +233,7 @@ def prediction_losses(
         "loss_mask": settings.mask_weight * masks,
         "loss_dice": settings.dice_weight * dice,
         "loss_pixel_insdis": settings.insdis_weight
-        * _sampled_discrimination(features, supervision, grid, settings, generator),
+        * _sampled_discrimination(features, supervision, grid, settings, seeds),
     }
     means = torch.stack(list(weighted.values())).mean(2).unbind(1)  # of each prediction (4,)
     return [dict(zip(weighted, mean.unbind(), strict=True)) for mean in means]
@@ -249,7 +258,7 @@ def _sampled_discrimination(
     supervision: Supervision,
     grid: tuple[int, int],
     settings: LossSettings,
-    generator: torch.Generator | None,
+    seeds: Tensor,
 ) -> Tensor:
     """Draws pixels and computes the instance discrimination losses of features: (G, B)."""
     total = sum(map(len, features))
@@ -258,8 +267,9 @@ def _sampled_discrimination(
         supervision.coverage == 0,
         samples=settings.insdis_samples,
         temperature=settings.insdis_temperature,
+        seeds=seeds,
+        stream=INSTANCE_PIXELS,
         predictions=total,
-        generator=generator,
     )  # (G, B, S)
     depth = supervision.query_map.shape[1]
     query_map = supervision.query_map.expand(total, -1, -1, -1)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kmax_deeplab.noise import uniform
+
 VOID_LOG_PROBABILITY = -99999.0
 """Log-probability of sampling a void pixel: such pixels come only after all labelled ones."""
 
@@ -40,28 +42,29 @@ def sample_pixels(
     *,
     samples: int,
     temperature: float,
+    seeds: Tensor,
+    stream: int,
     predictions: int | None = None,
-    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draws pixels without replacement, those of small segments more often (Gumbel top-k).
 
     Args:
-        inverse_area: (..., P) number of pixels over the area of the pixel's segment.
-        is_void: (..., P) boolean; void pixels are drawn only when the others run out.
+        inverse_area: (B, P) number of pixels over the area of the pixel's segment.
+        is_void: (B, P) boolean; void pixels are drawn only when the others run out.
         samples: number of pixels wanted of each image; more than P means all of them.
         temperature: exponent of the inverse area; 0 draws all labelled pixels alike.
+        seeds: (B,) int64, one an image, which decide what is drawn (see `noise`).
+        stream: of `noise`.
         predictions: G, each of which draws anew; None: there is one.
-        generator: on the device of the pixels; None means PyTorch's global one.
 
     Returns:
-        ([G,] ..., S) int64 pixel indices in no particular order, S = min(samples, P).
+        ([G,] B, S) int64 pixel indices in no particular order, S = min(samples, P).
     """
     log_probability = temperature * inverse_area.log()
     log_probability = log_probability.masked_fill(is_void, VOID_LOG_PROBABILITY)
-    if predictions is not None:
-        log_probability = log_probability.expand(predictions, *log_probability.shape)
-    noise = torch.empty_like(log_probability, memory_format=torch.contiguous_format)
-    gumbel = -noise.exponential_(generator=generator).log()
+    draws = uniform(seeds, stream, (predictions or 1, log_probability.shape[-1]))  # (B, G, P)
+    exponential = -torch.log1p(-draws.transpose(0, 1))
+    gumbel = -exponential.log() if predictions else -exponential[0].log()
     samples = min(samples, log_probability.shape[-1])
     return (log_probability + gumbel).topk(samples, sorted=False).indices
 

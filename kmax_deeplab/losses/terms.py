@@ -12,6 +12,7 @@ from torch import Tensor
 from kmax_deeplab.losses.grid import sample_pixels
 from kmax_deeplab.losses.mask_probabilities import MaskProbabilities
 from kmax_deeplab.losses.supervision import sum_by_query
+from kmax_deeplab.noise import SEMANTIC_PIXELS
 from kmax_deeplab.structures import VOID, Supervision
 
 POSITIVE_SHARE = 0.75
@@ -99,7 +100,7 @@ def semantic_loss(
     *,
     samples: int,
     temperature: float,
-    generator: torch.Generator | None = None,
+    seeds: Tensor,
 ) -> Tensor:
     """Computes the semantic cross-entropy, of sampled pixels or of all, (B,).
 
@@ -109,7 +110,7 @@ def semantic_loss(
         supervision: of the final prediction: small segments are sampled more often.
         samples: number of pixels of an image; 0 means all.
         temperature: exponent of the inverse area in the sampling.
-        generator: on the device of the logits; None means PyTorch's global one.
+        seeds: (B,) int64, one an image, which decide what is sampled.
 
     Raises:
         ValueError: the targets strided to the width of the logits do not have their shape.
@@ -124,7 +125,8 @@ def semantic_loss(
             coverage.flatten(1) == 0,
             samples=samples,
             temperature=temperature,
-            generator=generator,
+            seeds=seeds,
+            stream=SEMANTIC_PIXELS,
         )  # (B, S)
         logits = logits.gather(2, pixels[:, None].expand(-1, logits.shape[1], -1))
         target = target.gather(1, pixels)

@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.model.description import InputDescription, ModelDescription
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
+from kmax_deeplab.modeling.drop_path import DropPath, draw_paths
 from kmax_deeplab.modeling.folding import fold_norms
+from kmax_deeplab.noise import draw_seeds
 from kmax_deeplab.postprocessing.image import PostprocessedImage, postprocess
 from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.structures import HeadOutput, MergeThresholds, Prediction, Targets
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
-Criterion = Callable[[HeadOutput, list[Targets]], dict[str, Tensor]]
+Criterion = Callable[..., dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class KMaXDeepLab(nn.Module):
         inputs: what images go through.
         merge: when a query becomes a segment.
         outputs: what is computed of an image.
-        criterion: (HeadOutput, list[Targets]) to {name: weighted loss}; for training only.
+        criterion: (HeadOutput, list[Targets], seeds=) to {name: weighted loss}; for training only.
         description: from which it can be built again; None if parts of others are in it.
         precision: type in which the network predicts (autocast); None: that of its weights.
 
@@ -71,6 +73,7 @@ class KMaXDeepLab(nn.Module):
         self.description, self.precision = description, precision
         self.backbone = backbone
         self.sem_seg_head = head
+        self._drop_paths = [m for m in self.modules() if isinstance(m, DropPath) and m.drop_prob]
         last = inputs.channels_last
         self.memory_format = torch.channels_last if last else torch.contiguous_format
         self.register_buffer("pixel_mean", torch.tensor(inputs.pixel_mean).view(-1, 1, 1), False)
@@ -101,7 +104,11 @@ class KMaXDeepLab(nn.Module):
         return self.segment(images, sizes)
 
     def losses(
-        self, images: Sequence[Tensor], is_real: Sequence[Tensor | None], targets: list[Targets]
+        self,
+        images: Sequence[Tensor],
+        is_real: Sequence[Tensor | None],
+        targets: list[Targets],
+        seeds: Sequence[int | None],
     ) -> dict[str, Tensor]:
         """Computes the losses of a batch.
 
@@ -109,13 +116,20 @@ class KMaXDeepLab(nn.Module):
             images: (3, h, w) uint8 RGB each.
             is_real: (h, w) bool each, False at padded pixels; None: all are real.
             targets: on the stride-4 grid of the padded images.
+            seeds: one an image, which decide everything random about it here: which branches are
+                dropped, which pixels sampled. None: drawn from PyTorch's global generator.
 
         Returns:
             {name: weighted loss}.
         """
         self._begin()
+        drawn = draw_seeds(len(images))
+        for i, seed in enumerate(seeds):
+            drawn[i] = drawn[i] if seed is None else seed
+        drawn = drawn.to(self.device, non_blocking=True)
+        draw_paths(self._drop_paths, drawn)
         output = self.sem_seg_head(self.backbone(self.preprocess(images, is_real)))
-        return self.criterion(output, targets)
+        return self.criterion(output, targets, seeds=drawn)
 
     def segment(
         self,

@@ -5,10 +5,10 @@ The pixel decoder and the axial ResNet are made of them.
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from kmax_deeplab.modeling.axial_attention import AxialAttention
+from kmax_deeplab.modeling.drop_path import DropPath
 from kmax_deeplab.modeling.layers import ConvBN, Norm, zero_init
 
 EXPANSION = 4

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kmax_deeplab.modeling.backbone import STRIDES, Backbone
+from kmax_deeplab.modeling.drop_path import replace_drop_paths
 
 COARSEST = 32
 DYNAMIC = "dynamic_img_size"
@@ -53,6 +54,7 @@ class TimmFeatures(Backbone):
             **self.options,
         )
         self.body = features.model
+        replace_drop_paths(self.body)
         self.indices = features.out_indices
         self.channels = dict(zip(indices, features.feature_info.channels(), strict=True))
         self._choose_padding()

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, trunc_normal_tf_
+from timm.layers import trunc_normal_tf_
 from torch import Tensor, nn
 
+from kmax_deeplab.modeling.drop_path import DropPath
 from kmax_deeplab.modeling.layers import (
     ConvBN,
     Norm,

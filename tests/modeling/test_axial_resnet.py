@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from timm.layers import DropPath
 
 from kmax_deeplab.modeling.axial_resnet import STRIDES, AxialResNet
+from kmax_deeplab.modeling.drop_path import DropPath
 from kmax_deeplab.modeling.layers import make_norm
 from kmax_deeplab.modeling.recomputation import set_recompute
 from kmax_deeplab.modeling.residual_blocks import AxialBlock

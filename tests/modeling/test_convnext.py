@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from timm.layers import DropPath
 
 from kmax_deeplab.modeling.convnext import ConvNeXt
+from kmax_deeplab.modeling.drop_path import DropPath
 
 
 @pytest.mark.parametrize("side", [65, 97, 64])

@@ -77,7 +77,7 @@ class TrainMapper:
 
         Returns:
             "image" (3, H, W) uint8, "is_real_pixels" (H, W) bool, "targets", "height", "width",
-            "file_name" and "image_id"; the last two are the main image's.
+            "file_name" and "image_id", both the main image's, and "seed".
 
         Raises:
             FileNotFoundError: an image file is missing.
@@ -86,7 +86,7 @@ class TrainMapper:
         """
         seed = np.random.randint(2**31) if seed is None else seed
         with seeded(seed):
-            return self.draw(record, np.random.default_rng(seed))
+            return {**self.draw(record, np.random.default_rng(seed)), "seed": seed}
 
     def draw(self, record: Mapping, rng: np.random.Generator) -> dict:
         """Redraws both images until they can be read and enough is labelled."""

@@ -75,7 +75,8 @@ class kMaXDeepLab(KMaXDeepLab):
 
         Args:
             batched_inputs: each with "image" uint8 (3, h, w) RGB; in training also "targets" (or
-                "instances" and "sem_seg_gt" on the stride-4 grid) and "is_real_pixels" (H, W); in
+                "instances" and "sem_seg_gt" on the stride-4 grid), "is_real_pixels" (H, W) and
+                "seed", an int which decides what is random about the image (see `losses`); in
                 evaluation optionally the output size "height", "width" in pixels.
 
         Returns:
@@ -86,7 +87,8 @@ class kMaXDeepLab(KMaXDeepLab):
         images = [x["image"] for x in batched_inputs]
         if self.training:
             is_real = [x.get("is_real_pixels") for x in batched_inputs]
-            return self.losses(images, is_real, [_targets(x) for x in batched_inputs])
+            seeds = [x.get("seed") for x in batched_inputs]
+            return self.losses(images, is_real, [_targets(x) for x in batched_inputs], seeds)
         names = [x.get("file_name", "an image without name") for x in batched_inputs]
         results = self.segment(images, output_sizes(batched_inputs), names)
         shown = self.shows_inputs
