@@ -5,19 +5,21 @@
 
 A checkpoint of ours holds the config that made it, so that evaluating it needs no other.
 A folder (OUTPUT_DIR) that holds a run is continued with --resume or set aside with --restart, never
-overwritten. Without a GPU, `--num-gpus` counts CPU processes.
+overwritten. Without a GPU, `--num-gpus` counts CPU processes; torchrun and SLURM start their own.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.engine.launch import build_parser, comm, launch
+from kmax_deeplab.d2.engine.launch import build_parser, comm, launch, parse
 from kmax_deeplab.d2.engine.opening import Run, open_model
-from kmax_deeplab.d2.engine.setup import find_weights, setup, train
+from kmax_deeplab.d2.engine.setup import find_weights, read, setup, train
 from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.d2.evaluation.build import verify
+from kmax_deeplab.d2.ranks.group import from_main, joined
 from kmax_deeplab.run_folder import find_start
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -30,7 +32,7 @@ def evaluate(run: Run, resume: bool) -> dict[str, Any]:
         ValueError: no checkpoint is named, or it leaves parameters of the model untouched.
     """
     cfg = run.cfg
-    weights = find_start(Path(cfg.OUTPUT_DIR))[0] if resume else cfg.MODEL.WEIGHTS
+    weights = from_main(find_start, Path(cfg.OUTPUT_DIR))[0] if resume else cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("--eval-only needs a checkpoint: add MODEL.WEIGHTS path/to/model.pth")
     results = Trainer.test(cfg, open_model(cfg, run.categories, weights, many_images=True))
@@ -39,19 +41,26 @@ def evaluate(run: Run, resume: bool) -> dict[str, Any]:
     return results
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Runs in every process; returns the evaluation results (empty but in the main process)."""
-    run = setup(args)
-    if args.eval_only:
-        return evaluate(run, args.resume)
-    _, results = train(run, Trainer, resume=args.resume)
-    return results
+def main(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Runs in every process, whoever started it; needs nothing else.
+
+    Returns:
+        The results of the last evaluation, empty but in the main process; None if the training was
+        stopped before.
+    """
+    cfg = read(args)
+    with joined(cfg):
+        run = setup(args, cfg)
+        if args.eval_only:
+            return evaluate(run, args.resume)
+        _, results = train(run, Trainer, resume=args.resume)
+        return results
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line; a run without a config is refused with the list of configs."""
     parser = build_parser()
-    args = parser.parse_args(arguments)
+    args = parse(parser, sys.argv[1:] if arguments is None else arguments)
     if args.resume and args.restart:
         parser.error("--resume goes on with a run and --restart begins anew: choose one")
     if not args.config_file and not (args.eval_only and find_weights(args)):

@@ -108,6 +108,13 @@ def set_aside(folder: Path) -> Path | None:
     return target
 
 
+def sweep(folder: Path) -> None:
+    """Removes what a killed training left half written in its folder."""
+    for path in folder.glob(f"*{PARTIAL}*"):
+        if path.is_file():
+            path.unlink()
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keeps a folder for this process until it ends, however it ends.

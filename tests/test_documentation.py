@@ -14,7 +14,7 @@ import train_net
 from kmax_deeplab.d2.config.run import load_config
 from tests.own_data import OwnData
 from tests.scripts import ROOT, exit_status, load_script
-from tests.test_train_net import TINY
+from tests.tiny_run import TINY
 
 PAGES = [ROOT / "README.md", ROOT / "datasets/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = [ROOT / "train_net.py", ROOT / "convert-tf-weights-to-d2.py"]

@@ -14,7 +14,7 @@ def test_an_image_has_the_same_numbers_in_every_batch():
 
 def test_the_numbers_of_an_image_are_uniform_and_of_every_image_others():
     draws = uniform(torch.arange(64), INSTANCE_PIXELS, (4096,))
-    assert 0 < draws.min() and draws.max() < 1
+    assert draws.min() > 0 and draws.max() < 1
     torch.testing.assert_close(draws.mean(1), torch.full((64,), 0.5), rtol=0, atol=0.025)
     torch.testing.assert_close(draws.var(1), torch.full((64,), 1 / 12), rtol=0, atol=0.006)
     correlation = torch.corrcoef(draws) - torch.eye(64)
@@ -27,7 +27,9 @@ def test_the_numbers_of_an_image_are_uniform_and_of_every_image_others():
 def test_streams_draw_apart():
     seeds = torch.arange(3)
     first, second = (uniform(seeds, stream, (2000,)) for stream in (DROP_PATH, INSTANCE_PIXELS))
-    correlations = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(first, second)]
+    correlations = [
+        torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(first, second, strict=True)
+    ]
     assert all(abs(c) < 0.1 for c in correlations)
 
 

@@ -19,7 +19,7 @@ from kmax_deeplab.predict.predictor import Predictor, load_model
 from tests.golden import released
 from tests.own_data import OwnData
 from tests.scripts import ROOT, exit_status, load_script
-from tests.test_train_net import TINY
+from tests.tiny_run import TINY
 
 pytestmark = pytest.mark.slow
 

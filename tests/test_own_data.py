@@ -10,7 +10,7 @@ from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.data.format.pngs import read_predictions
 from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
 from tests.scripts import ROOT, exit_status, load_script
-from tests.test_train_net import TINY
+from tests.tiny_run import TINY
 
 pytestmark = pytest.mark.slow
 

@@ -140,7 +140,7 @@ def measure(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     seconds = [_timed(step, device) for _ in range(runs)]
-    peak = _peak_bytes(device)
+    peak = peak_bytes(device)
     waits = _count_synchronisations(step) if device.type == "cuda" else 0
     events = _profiled(step, device, trace)
     found = {event.key: event for event in events.key_averages()}
@@ -200,7 +200,8 @@ def _seconds(event: torch.autograd.profiler_util.FunctionEventAvg, device: torch
     return total / 1e6
 
 
-def _peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device) -> int:
+    """Returns the most memory that this process has had, of a GPU or of the host; 0 if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -6,6 +6,7 @@ It is fvcore's, which Detectron2's hooks work with.
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from fvcore.common.checkpoint import Checkpointer
 from iopath.common.file_io import HTTPURLHandler, PathHandler, PathManager
@@ -124,10 +125,21 @@ class KMaXCheckpointer(Checkpointer):
 
         Raises:
             ValueError: a parameter or a statistic is not finite; no file is touched.
+            OSError: there is no room, or the folder cannot be written.
         """
-        require_finite(self.model.state_dict(), f"{self.save_dir}/{name}.pth is not written")
+        if not self.save_to_disk:
+            return
+        path = Path(self.save_dir, f"{name}.pth")
+        require_finite(self.model.state_dict(), f"{path} is not written")
         known = identity_of(self.model, self._config).to_json()
-        super().save(name + PARTIAL, **known, **kwargs)
+        try:
+            super().save(name + PARTIAL, **known, **kwargs)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer raises the latter
+            Path(self.save_dir, f"{name}{PARTIAL}.pth").unlink(missing_ok=True)
+            raise OSError(
+                f"{path} cannot be written ({error}). What was saved before is whole: make room, "
+                "then go on with --resume"
+            ) from error
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Gives the finished file its name and points `last_checkpoint` to it."""

@@ -14,7 +14,7 @@ from kmax_deeplab.modeling.folding import fold_norms
 from kmax_deeplab.noise import draw_seeds
 from kmax_deeplab.postprocessing.image import PostprocessedImage, postprocess
 from kmax_deeplab.postprocessing.resize import Geometry
-from kmax_deeplab.structures import HeadOutput, MergeThresholds, Prediction, Targets
+from kmax_deeplab.structures import MergeThresholds, Prediction, Targets
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -73,6 +73,7 @@ class KMaXDeepLab(nn.Module):
         self.description, self.precision = description, precision
         self.backbone = backbone
         self.sem_seg_head = head
+        self._frozen: list[nn.Module] = []
         self._drop_paths = [m for m in self.modules() if isinstance(m, DropPath) and m.drop_prob]
         last = inputs.channels_last
         self.memory_format = torch.channels_last if last else torch.contiguous_format
@@ -98,6 +99,34 @@ class KMaXDeepLab(nn.Module):
                 if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
                     module.to(self.precision)
         return self.eval()
+
+    def freeze(self, parts: Sequence[str]) -> None:
+        """Stops training of parts: their parameters, and the statistics of their norms.
+
+        Args:
+            parts: beginnings of the names of parameters, up to a dot.
+
+        Raises:
+            ValueError: the model has no such part.
+        """
+        for part in parts:
+            inside = [p for n, p in self.named_parameters() if f"{n}.".startswith(f"{part}.")]
+            if not inside:
+                raise ValueError(
+                    f"MODEL.KMAX_DEEPLAB.FREEZE names {part!r}, which is no part of the model; its "
+                    f"parts are {', '.join(name for name, _ in self.named_children())} and below"
+                )
+            for parameter in inside:
+                parameter.requires_grad_(False)
+            self._frozen += [m for n, m in self.named_modules() if f"{n}.".startswith(f"{part}.")]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "KMaXDeepLab":
+        """Switches to training or evaluation, but for what is frozen."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def forward(self, images: Sequence[Tensor], sizes: Sequence[Size]) -> list[PostprocessedImage]:
         """Segments images: see `segment`."""

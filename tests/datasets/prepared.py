@@ -15,7 +15,7 @@ from kmax_deeplab.d2.data.builtin import register_benchmarks
 from kmax_deeplab.d2.engine.trainer import Trainer
 from tests.datasets import trees
 from tests.scripts import ROOT, load_script
-from tests.test_train_net import TINY
+from tests.tiny_run import TINY
 
 WITH_STEM = {
     "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_LAYERS": [1, 1, 1, 1, 1],

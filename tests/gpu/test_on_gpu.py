@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kmax_deeplab.d2.engine.solver import build_optimizer
-from kmax_deeplab.d2.engine.step import MixedPrecisionStep
+from kmax_deeplab.d2.engine.step import Step
 from kmax_deeplab.losses import LossSettings, compute_losses
 from kmax_deeplab.modeling.layers import make_norm
 from kmax_deeplab.modeling.tensor_norm import is_worthwhile, normalise
@@ -149,11 +149,11 @@ def released_model_of(case, device):
     return build_model(released_config(case["config"], case["size"], "MODEL.DEVICE", device)).eval()
 
 
-def test_a_training_step_waits_for_the_matching_alone(tmp_path):
+def test_a_training_step_waits_for_the_matching_and_the_norm_of_its_gradient_alone(tmp_path):
     case = names("train")[0].values[0]
     cfg = released_config(case["config"], case["size"], *ON_GPU)
     model = released_model(case, tmp_path, *ON_GPU).train()
-    step = MixedPrecisionStep(model, build_optimizer(cfg, model), torch.float16, period=20)
+    step = Step(model, build_optimizer(cfg, model), dtype=torch.float16, period=20)
     classes = model.sem_seg_head.predictor.predictor.void_bias.numel() - 1
     step.data_loader = itertools.repeat(training_batch(case, classes))
     step.steps = step.iter = 100  # none whose losses are read

@@ -108,7 +108,9 @@ def test_void_pixels_may_be_labelled_semantically():
     logits = torch.tensor([[0.5, 0.2, 0.7, 0.9], [0.5, 0.8, 0.3, 0.1]]).log().view(2, 2, 2)
     semantic = torch.tensor([[1, 0], [0, 1]])
     supervision = supervision_of([[0, 0, VOID, 1]])
-    [loss] = semantic_loss(logits[None], semantic[None], supervision, samples=0, temperature=1.0, seeds=SEEDS)
+    [loss] = semantic_loss(
+        logits[None], semantic[None], supervision, samples=0, temperature=1.0, seeds=SEEDS
+    )
     want = -(log(0.5) + log(0.2) + log(0.7) + log(0.1)) / 4
     torch.testing.assert_close(loss, torch.tensor(want))
 

@@ -23,7 +23,9 @@ def test_what_is_dropped_follows_from_the_seed_of_the_image_and_the_layer():
     draw_paths(layers, SEEDS)
     whole = torch.stack([layer(torch.ones(4000, 1)) for layer in layers])
     draw_paths(layers, SEEDS[1000:1002])
-    assert torch.equal(torch.stack([layer(torch.ones(2, 1)) for layer in layers]), whole[:, 1000:1002])
+    assert torch.equal(
+        torch.stack([layer(torch.ones(2, 1)) for layer in layers]), whole[:, 1000:1002]
+    )
     assert not torch.equal(whole[0], whole[1])
 
 

@@ -41,6 +41,7 @@ def add_kmax_deeplab_config(cfg: CfgNode) -> None:
 
     _add_data(cfg)
     _add_solver(cfg)
+    _add_run(cfg)
     _add_convnext(cfg)
     _add_timm(cfg)
     _add_network(cfg)
@@ -70,8 +71,43 @@ def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER.AMP.DTYPE = "float16"
     # Factor on the learning rate of the backbone.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+    # Factors of other parts, which go before that one: [["backbone.stages.0", 0.01], …]. For a
+    # parameter the longest name counts that its own begins with.
+    cfg.SOLVER.LR_FACTORS = []
+    # Batches of SOLVER.IMS_PER_BATCH images whose gradients are averaged before a step, so that a
+    # step sees ACCUMULATE times as many. Norms see the images of one batch.
+    cfg.SOLVER.ACCUMULATE = 1
+    # Images of a step that BASE_LR is meant for; the rate is in proportion to them. 0: for any.
+    cfg.SOLVER.REFERENCE_BATCH = 0
+    # Steps in a row that may be skipped because a loss or gradient is not finite. float16 skips
+    # some at first, until the scale of its gradients fits.
+    cfg.SOLVER.MAX_SKIPPED_STEPS = 30
+    # Keep their batches in OUTPUT_DIR/skipped, to be looked into with torch.load.
+    cfg.SOLVER.KEEP_SKIPPED_BATCHES = False
+    # Moving average of the weights: evaluated beside them ("ema"), kept in checkpoints and at last
+    # as model_final_ema.pth. DECAY is approached in the first iterations.
+    cfg.SOLVER.EMA = CfgNode()
+    cfg.SOLVER.EMA.ENABLED = False
+    cfg.SOLVER.EMA.DECAY = 0.9998
     # Weight decay of embeddings other than relative positions and cluster centres, which have none.
     cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.05
+
+
+def _add_run(cfg: CfgNode) -> None:
+    # Same numbers bit for bit on the same machine, on GPUs too, which become slower.
+    cfg.DETERMINISTIC = False
+    cfg.DIST = CfgNode()
+    # Seconds without an answer after which the other processes end the run.
+    cfg.DIST.TIMEOUT = 1800
+    cfg.CHECKPOINTER = CfgNode()
+    # Newest numbered checkpoints that are kept; 0: all.
+    cfg.CHECKPOINTER.MAX_TO_KEEP = 0
+    # Score in evaluations (TEST.EVAL_PERIOD) whose best model is kept as model_best.pth; "": none.
+    cfg.CHECKPOINTER.BEST = "panoptic_seg/PQ"
+    # Seconds after which a run saves and ends, to be resumed; 0: none.
+    cfg.CHECKPOINTER.TIME_LIMIT = 0
+    # Damaged files that a training leaves out before it ends.
+    cfg.DATALOADER.MAX_DAMAGED = 100
 
 
 def _add_convnext(cfg: CfgNode) -> None:
@@ -151,6 +187,9 @@ def _add_weights(cfg: CfgNode) -> None:
     # (class heads and the last semantic layer), "queries" (cluster centres), "semantic" (the
     # auxiliary semantic head below its last layer).
     cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE = []
+    # Parts that are not trained, by the beginning of their parameters' names: ["backbone"]. Norms
+    # in them keep their statistics.
+    cfg.MODEL.KMAX_DEEPLAB.FREEZE = []
 
 
 def _add_losses(cfg: CfgNode) -> None:

@@ -16,6 +16,7 @@ import torch
 from detectron2.config import CfgNode
 
 from kmax_deeplab.d2.data.augmentations import Augmentations, build_augmentations
+from kmax_deeplab.d2.data.damage import LEFT_OUT
 from kmax_deeplab.data.samples.copy_paste import copy_paste
 from kmax_deeplab.data.samples.reading import (
     UnreadableImageError,
@@ -65,7 +66,6 @@ class TrainMapper:
         donor_range = tuple(scale / 2 for scale in scale_range)
         self.main = build_augmentations(image_size, scale_range, flip)
         self.donor = build_augmentations(image_size, donor_range, flip)
-        self.unreadable_files = set()
         self.without_pixels = set()
 
     def __call__(self, record: Mapping, seed: int | None = None) -> dict:
@@ -77,36 +77,44 @@ class TrainMapper:
 
         Returns:
             "image" (3, H, W) uint8, "is_real_pixels" (H, W) bool, "targets", "height", "width",
-            "file_name" and "image_id", both the main image's, and "seed".
+            "file_name" and "image_id", both the main image's, "seed", and "left_out": files that
+            were drawn first and cannot be used, with the reason: they are missing or damaged, or
+            image, PNG and record contradict each other.
 
         Raises:
-            FileNotFoundError: an image file is missing.
-            ValueError: an image, its PNG and its record contradict each other.
-            RuntimeError: draw after draw, files are damaged or hardly anything is labelled.
+            RuntimeError: draw after draw, files cannot be used or hardly anything is labelled.
         """
         seed = np.random.randint(2**31) if seed is None else seed
         with seeded(seed):
             return {**self.draw(record, np.random.default_rng(seed)), "seed": seed}
 
     def draw(self, record: Mapping, rng: np.random.Generator) -> dict:
-        """Redraws both images until they can be read and enough is labelled."""
+        """Redraws both images until they can be used and enough is labelled."""
+        left_out: dict[str, str] = {}
         for _ in range(MAX_DRAWS):
             donor_record = self.records[rng.integers(len(self.records))]
-            try:
-                main = self.load(record, self.main)
-                donor = self.load(donor_record, self.donor)
-            except UnreadableImageError as error:
-                self.report_unreadable(error)
-            else:
+            main = self.load_usable(record, self.main, left_out)
+            donor = main and self.load_usable(donor_record, self.donor, left_out)
+            if donor:
                 sample = self.compose(record, main, donor, rng)
                 if has_enough_labels(sample["targets"]):
-                    return sample
+                    return {**sample, LEFT_OUT: left_out}
             record = self.records[rng.integers(len(self.records))]
         raise RuntimeError(
-            f"{self.name}: no usable sample in {MAX_DRAWS} draws; damaged files met so far: "
-            f"{sorted(self.unreadable_files) or 'none'}. In the other draws hardly anything was "
+            f"{self.name}: no usable sample in {MAX_DRAWS} draws. Files that cannot be used: "
+            f"{'; '.join(left_out.values()) or 'none'}. In the other draws hardly anything was "
             "labelled: check the PNGs, INPUT.MIN_SCALE and INPUT.MAX_SCALE"
         )
+
+    def load_usable(
+        self, record: Mapping, augmentations: Augmentations, left_out: dict[str, str]
+    ) -> LabelledView | None:
+        """Loads an image if it can be used, and else says why not."""
+        try:
+            return self.load(record, augmentations)
+        except (UnreadableImageError, FileNotFoundError, ValueError) as error:
+            left_out[record["file_name"]] = str(error)
+            return None
 
     def load(self, record: Mapping, augmentations: Augmentations) -> LabelledView:
         """Reads what a random view shows of an image and its labels, and jitters its colours."""
@@ -127,15 +135,6 @@ class TrainMapper:
         return input_dict(
             record, planes, scene.is_real, make_targets(scene.grid_map, scene.segments)
         )
-
-    def report_unreadable(self, error: UnreadableImageError) -> None:
-        """Counts a damaged file and warns about it, once."""
-        if error.filename not in self.unreadable_files:
-            self.unreadable_files.add(error.filename)
-            logger.warning(
-                "%s: skipped damaged file %s (%s); %d so far in this process",
-                *(self.name, error.filename, error.strerror, len(self.unreadable_files)),
-            )
 
     def report_missing(self, png_file: str, missing: Sequence[int]) -> None:
         """Counts listed segments without a pixel; warns at the first PNG, the tenth, hundredth, …

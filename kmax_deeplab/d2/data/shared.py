@@ -3,14 +3,13 @@
 Several processes share what the main one has parsed; COCO's training JSON takes half a minute.
 """
 
-import functools
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 from detectron2.utils import comm
-from torch import distributed
 
+from kmax_deeplab.d2.ranks.group import from_main
 from kmax_deeplab.data.format.contents import read_panoptic
 
 logger = logging.getLogger(__name__)
@@ -45,10 +44,8 @@ def share(paths: Iterable[str | Path]) -> None:
     if comm.get_world_size() == 1:
         return
     for path in sorted({Path(path).absolute() for path in paths}):
-        parcel = [_parse(path) if comm.is_main_process() else None]
-        distributed.broadcast_object_list(parcel, src=0, group=_group())
-        if parcel[0] is not None:
-            _PARSED[path] = parcel[0]
+        if (parsed := from_main(_parse, path)) is not None:
+            _PARSED[path] = parsed
 
 
 def forget(paths: Iterable[str | Path]) -> None:
@@ -63,8 +60,3 @@ def _parse(path: Path) -> tuple[Version, dict] | None:
     except (OSError, ValueError):
         return None
     return _PARSED[path]
-
-
-@functools.cache
-def _group() -> distributed.ProcessGroup:
-    return distributed.new_group(backend="gloo")

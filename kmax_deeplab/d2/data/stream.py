@@ -1,7 +1,7 @@
 """The training data as an endless stream in which everything follows from (seed, position).
 
 In: dataset records, the train mapper, a seed. Out: a DataLoader of this process's batches that can
-start at any iteration: order, augmentation and copy-paste partners do not depend on what ran
+start at any position: order, augmentation and copy-paste partners do not depend on what ran
 before, on the number of processes or on the number of workers, so nothing has to be saved to
 resume.
 """
@@ -53,19 +53,19 @@ class TrainingStream(Dataset):
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Which positions of the stream belong to which process and iteration.
+    """Which positions of the stream belong to which process and batch.
 
     Attributes:
-        total: images per iteration over all processes.
+        total: images of a batch over all processes.
         rank: number of this process.
         world_size: number of processes.
-        first_iteration: iteration of the first batch.
+        first_position: of the first batch.
     """
 
     total: int
     rank: int
     world_size: int
-    first_iteration: int = 0
+    first_position: int = 0
 
     def __post_init__(self) -> None:
         if self.total < 1 or self.total % self.world_size:
@@ -76,13 +76,13 @@ class BatchPlan:
 
     @property
     def per_process(self) -> int:
-        """Images per iteration of one process."""
+        """Images of a batch in one process."""
         return self.total // self.world_size
 
     def positions(self) -> Iterator[int]:
-        """Yields this process's positions of one iteration after the other, without end."""
-        for iteration in itertools.count(self.first_iteration):
-            first = iteration * self.total + self.rank * self.per_process
+        """Yields this process's positions of one batch after the other, without end."""
+        own = self.first_position + self.rank * self.per_process
+        for first in itertools.count(own, self.total):
             yield from range(first, first + self.per_process)
 
 
@@ -124,18 +124,18 @@ def _use_one_thread(worker: int) -> None:
 
 
 def build_stream_loader(
-    stream: TrainingStream, total_batch_size: int, first_iteration: int = 0, num_workers: int = 0
+    stream: TrainingStream, total_batch_size: int, first_position: int = 0, num_workers: int = 0
 ) -> DataLoader:
-    """Builds the loader of this process; each item is the list of its samples of one iteration.
+    """Builds the loader of this process; each item is the list of its samples of one batch.
 
     Args:
         stream: samples by position.
-        total_batch_size: images per iteration over all processes.
-        first_iteration: iteration of the first batch.
+        total_batch_size: images of a batch over all processes.
+        first_position: of the first batch.
         num_workers: loading processes; 0 loads in this one. The data is the same for any number.
 
     Raises:
         ValueError: the batch cannot be shared out evenly.
     """
-    plan = BatchPlan(total_batch_size, comm.get_rank(), comm.get_world_size(), first_iteration)
+    plan = BatchPlan(total_batch_size, comm.get_rank(), comm.get_world_size(), first_position)
     return make_loader(stream, PlanSampler(plan), plan.per_process, num_workers)

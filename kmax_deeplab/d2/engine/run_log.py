@@ -51,8 +51,8 @@ def log_start(cfg: CfgNode, command: object) -> None:
     }
     listed = ", ".join(f"{library} {version}" for library, version in versions.items())
     logger.info(
-        "%s; device %s (%s), process %d of %d with %d threads",
+        "%s; device %s (%s), process %d of %d with %d threads (pid %d)",
         *(listed, device, name or platform.machine(), comm.get_rank() + 1),
-        *(comm.get_world_size(), torch.get_num_threads()),
+        *(comm.get_world_size(), torch.get_num_threads(), os.getpid()),
     )
     logger.info("Command line: %s", command)

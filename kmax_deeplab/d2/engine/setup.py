@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
@@ -22,19 +23,33 @@ from kmax_deeplab.d2.config.check import tell_surprises, validate_evaluation, va
 from kmax_deeplab.d2.engine.opening import EVALUATE, TRAIN, Run, fit, read_config
 from kmax_deeplab.d2.engine.run_log import log_start, log_to_folder
 from kmax_deeplab.d2.engine.trainer import Trainer
-from kmax_deeplab.run_folder import find_start, locked, require_vacant, set_aside
+from kmax_deeplab.d2.ranks.group import from_main, tell
+from kmax_deeplab.run_folder import find_start, locked, require_vacant, set_aside, sweep
 from kmax_deeplab.whole_files import write_text
 
 logger = logging.getLogger(__name__)
 
 
-def setup(args: argparse.Namespace) -> Run:
-    """Opens, checks and logs a run; registers and checks the datasets it names.
-
-    Nothing that lies in the folder of the run is changed.
+def read(args: argparse.Namespace) -> CfgNode:
+    """Reads the config that a command line asks for.
 
     Args:
         args: what `detectron2.engine.default_argument_parser` returns, and `restart`.
+
+    Raises:
+        FileNotFoundError, ValueError: a config, key or value that cannot be.
+    """
+    return read_config(args.config_file, args.opts, find_weights(args))
+
+
+def setup(args: argparse.Namespace, cfg: CfgNode) -> Run:
+    """Opens, checks and logs a run; registers and checks the datasets it names.
+
+    Nothing that lies in the folder of the run is changed. Every rank calls it.
+
+    Args:
+        args: as for `read`.
+        cfg: what that has read.
 
     Returns:
         The run, its config frozen.
@@ -43,15 +58,13 @@ def setup(args: argparse.Namespace) -> Run:
         FileNotFoundError, ValueError: a config, key, value or dataset that cannot be, or a folder
             that holds another run.
     """
-    refuse_launchers()
-    cfg = read_config(args.config_file, args.opts, find_weights(args))
     folder = Path(cfg.OUTPUT_DIR)
     if not (args.eval_only or args.resume or args.restart):
-        require_vacant(folder)
+        from_main(require_vacant, folder)
     run = fit(
         cfg,
         EVALUATE if args.eval_only else TRAIN,
-        start=find_start(folder)[0] if args.resume else None,
+        start=from_main(find_start, folder)[0] if args.resume else None,
         num_processes=comm.get_local_size() if comm.get_world_size() > 1 else 1,
     )
     if args.eval_only:
@@ -67,7 +80,9 @@ def setup(args: argparse.Namespace) -> Run:
     for sentence in (*run.sentences, *tell_surprises(cfg, args.opts[::2])):
         logger.warning(sentence)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
-    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not cfg.DETERMINISTIC
+    if cfg.DETERMINISTIC:
+        compute_deterministically()
     if cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1:
         torch.set_num_threads(max(torch.get_num_threads() // comm.get_local_size(), 1))
     return run
@@ -79,17 +94,12 @@ def find_weights(args: argparse.Namespace) -> str:
     return "" if args.config_file else words.get("MODEL.WEIGHTS", "")
 
 
-def refuse_launchers() -> None:
-    """Refuses to be started by torchrun, whose processes would not know of each other.
-
-    Raises:
-        ValueError: this process was started so.
-    """
-    if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys() and comm.get_world_size() == 1:
-        raise ValueError(
-            "this process was started by torchrun (or a launcher like it), which is not supported "
-            "yet: start train_net.py once a machine, with --num-gpus N"
-        )
+def compute_deterministically() -> None:
+    """Makes PyTorch give the same bits every time, or refuse what it cannot give so."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = True
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def train(
@@ -111,11 +121,14 @@ def train(
     """
     folder = Path(run.cfg.OUTPUT_DIR)
     with locked(folder) if comm.is_main_process() else nullcontext():
-        start, sentence = comm.all_gather(find_start(folder) if resume else (None, ""))[0]
+        start, sentence = from_main(find_start, folder) if resume else (None, "")
         if sentence:
             logger.warning(sentence)
+        if comm.is_main_process():
+            sweep(folder)
         trainer = kind(run.cfg, run.categories)
         trainer.register_hooks(list(hooks))
+        tell("loading weights")
         trainer.begin(start)
         if comm.is_main_process():
             write_text(folder / "config.yaml", run.cfg.dump())

@@ -1,7 +1,8 @@
 """Optimizer and learning-rate schedule of the recipe: config and model in, torch objects out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -52,9 +53,47 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict]:
     ]
 
 
+def images_per_step(cfg: CfgNode) -> int:
+    """Returns the effective batch: the images of all ranks that a step of the optimiser sees."""
+    return cfg.SOLVER.IMS_PER_BATCH * cfg.SOLVER.ACCUMULATE
+
+
+def base_rate(cfg: CfgNode) -> float:
+    """Returns SOLVER.BASE_LR, which is that of SOLVER.REFERENCE_BATCH images, if that is set."""
+    reference = cfg.SOLVER.REFERENCE_BATCH
+    return cfg.SOLVER.BASE_LR * (images_per_step(cfg) / reference if reference else 1)
+
+
+def describe_batch(cfg: CfgNode, world_size: int) -> str:
+    """Says how many images a step sees, where they are, and how fast is learnt from them."""
+    own, parts, rate = cfg.SOLVER.IMS_PER_BATCH // world_size, cfg.SOLVER.ACCUMULATE, base_rate(cfg)
+    scaled = f", scaled from {cfg.SOLVER.BASE_LR:g} of {cfg.SOLVER.REFERENCE_BATCH} images"
+    return (
+        f"Effective batch {images_per_step(cfg)} = {world_size} processes × {own} images × {parts} "
+        f"accumulated; learning rate {rate:g}{scaled if cfg.SOLVER.REFERENCE_BATCH else ''}, "
+        f"backbone {rate * cfg.SOLVER.BACKBONE_MULTIPLIER:g}"
+    )
+
+
 def _learning_rate(cfg: CfgNode, name: str) -> float:
-    in_backbone = name.startswith("backbone.")
-    return cfg.SOLVER.BASE_LR * (cfg.SOLVER.BACKBONE_MULTIPLIER if in_backbone else 1.0)
+    factors = {"backbone": cfg.SOLVER.BACKBONE_MULTIPLIER, **dict(cfg.SOLVER.LR_FACTORS)}
+    fitting = [part for part in factors if f"{name}.".startswith(f"{part}.")]
+    return base_rate(cfg) * (factors[max(fitting, key=len)] if fitting else 1.0)
+
+
+def require_known_parts(cfg: CfgNode, model: nn.Module) -> None:
+    """Refuses SOLVER.LR_FACTORS of parts that the model does not have.
+
+    Raises:
+        ValueError: naming the part.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for part, _ in cfg.SOLVER.LR_FACTORS:
+        if not any(f"{name}.".startswith(f"{part}.") for name in names):
+            raise ValueError(
+                f"SOLVER.LR_FACTORS names {part!r}, which is no part of the model; its parts are "
+                f"called like {names[0].rpartition('.')[0]} and {names[-1].rpartition('.')[0]}"
+            )
 
 
 def _weight_decay(cfg: CfgNode, name: str, module: nn.Module, parameter: nn.Parameter) -> float:
@@ -84,10 +123,11 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         settings = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
     else:
         raise ValueError(f"SOLVER.OPTIMIZER {cfg.SOLVER.OPTIMIZER!r}: use 'ADAMW' or 'SGD'")
+    require_known_parts(cfg, model)
     groups = parameter_groups(cfg, model)
     if not clipped or cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE != "full_model":
-        return maybe_add_gradient_clipping(cfg, kind)(groups, cfg.SOLVER.BASE_LR, **settings)
-    optimizer = kind(groups, cfg.SOLVER.BASE_LR, **settings)
+        return maybe_add_gradient_clipping(cfg, kind)(groups, base_rate(cfg), **settings)
+    optimizer = kind(groups, base_rate(cfg), **settings)
     _clip_full_model(optimizer, cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE)
     return optimizer
 
@@ -138,6 +178,32 @@ def warmup_poly(
         return LinearParamScheduler(warmup_factor, warmup_factor + (1 - warmup_factor) / share)
     warmup = LinearParamScheduler(warmup_factor, 1.0)
     return CompositeParamScheduler([warmup, decay], [share, 1 - share], ["rescaled", "fixed"])
+
+
+def require_same_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Refuses the state of another optimiser, or of one of other parameters.
+
+    Args:
+        optimizer: to fill.
+        saved: state of one.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    own, other = optimizer.param_groups, saved["param_groups"]
+    if [len(group["params"]) for group in own] != [len(group["params"]) for group in other]:
+        raise ValueError(
+            "the checkpoint's optimiser has other groups of parameters: other parts were frozen, "
+            "or had learning rates or weight decays of their own. Use the settings that the run "
+            "began with, or begin anew from its weights (MODEL.WEIGHTS, without --resume)"
+        )
+    known = {"betas": "ADAMW", "nesterov": "SGD"}
+    kinds = [next(known[key] for key in known if key in groups[0]) for groups in (own, other)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"SOLVER.OPTIMIZER is {kinds[0]}, and the checkpoint's was {kinds[1]}: what it knows "
+            "of the gradients means nothing to another one"
+        )
 
 
 @contextmanager

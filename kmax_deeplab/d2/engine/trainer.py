@@ -5,7 +5,9 @@ In: the config of an opened run. Out: Detectron2's output directory (`log.txt`, 
 for optimiser and schedule, which live in `solver`.
 """
 
+import inspect
 import logging
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +18,10 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data.build import get_detection_dataset_dicts
 from detectron2.data.samplers import InferenceSampler
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import DefaultTrainer, HookBase, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from detectron2.utils.events import EventStorage
+from detectron2.utils.events import CommonMetricPrinter, EventStorage, EventWriter
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -30,6 +32,7 @@ from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config.files import read_config_file
 from kmax_deeplab.d2.config.run import describe_changes
 from kmax_deeplab.d2.data.catalog import panoptic_jsons
+from kmax_deeplab.d2.data.damage import counted
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.data.shared import forget
 from kmax_deeplab.d2.data.stream import (
@@ -38,22 +41,36 @@ from kmax_deeplab.d2.data.stream import (
     derive_seed,
     make_loader,
 )
-from kmax_deeplab.d2.engine.hooks import EarlyCheckpoint, EarlyLines
+from kmax_deeplab.d2.engine.averaging import AveragedWeights, Saved
+from kmax_deeplab.d2.engine.checkpoints import Checkpoints, KeepBest
+from kmax_deeplab.d2.engine.health import WINDOW, Health, Lines
 from kmax_deeplab.d2.engine.opening import build
-from kmax_deeplab.d2.engine.solver import build_lr_scheduler, build_optimizer, configured_rates
-from kmax_deeplab.d2.engine.step import build_step
+from kmax_deeplab.d2.engine.precise_norms import PreciseNorms
+from kmax_deeplab.d2.engine.solver import (
+    build_lr_scheduler,
+    build_optimizer,
+    configured_rates,
+    describe_batch,
+    images_per_step,
+    require_same_optimizer,
+)
+from kmax_deeplab.d2.engine.step import build_step, has_unused_parameters
+from kmax_deeplab.d2.engine.stopping import StopRequestedError, StopWhenAsked
 from kmax_deeplab.d2.evaluation.build import (
     build_evaluator,
     evaluated_records,
     verify,
     warn_of_excess,
 )
+from kmax_deeplab.d2.ranks.group import end_all, tell
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
 from kmax_deeplab.modeling.folding import folded_norms
 from kmax_deeplab.run_folder import forget_metrics_from
 
 logger = logging.getLogger(__name__)
+LINES = CommonMetricPrinter
+"""Detectron2's line of an iteration, in whose place comes ours."""
 
 
 def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
@@ -69,10 +86,12 @@ def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
         return model
     on_cpu = next(model.parameters()).device.type == "cpu"
     devices = None if on_cpu else [comm.get_local_rank()]
+    known = inspect.signature(DistributedDataParallel).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     return DistributedDataParallel(
         model,
         device_ids=devices,
-        broadcast_buffers=False,
+        **{buffers: False},
         find_unused_parameters=some_unused,
         gradient_as_bucket_view=True,  # which saves a copy of all gradients
     )
@@ -82,8 +101,13 @@ class Trainer(DefaultTrainer):
     """Detectron2's default trainer with our parts, on any device; resumable bit for bit where sums
     have a fixed order (a CPU with one thread a process).
 
-    Everything random of an iteration follows from (seed, process, iteration), so a checkpoint holds
-    no random state but the seed.
+    Everything random follows from the seed of the run and the position of an image in its data, so
+    that a checkpoint holds no random state but the seed, and processes may be more or fewer.
+
+    Attributes:
+        stopped: why the training ended early; empty if it did not.
+        is_evaluating: whether it evaluates at the moment.
+        evaluation_seconds: that evaluations have taken since it began.
     """
 
     def __init__(self, cfg: CfgNode, categories: Categories | None = None) -> None:
@@ -99,21 +123,25 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+        self.first_position, self.stopped = 0, ""
+        self.is_evaluating, self.evaluation_seconds = False, 0.0
         if cfg.MODEL.DEVICE == "cpu":
             keep_freed_memory()
         model = self.build_model(cfg, categories)
         optimizer = self.build_optimizer(cfg, model)
-        # Without deep supervision the class heads of the k-means layers have no loss.
-        some_unused = not cfg.MODEL.KMAX_DEEPLAB.DEEP_SUPERVISION
-        distributed = distribute(model, some_unused=some_unused)
+        distributed = distribute(model, some_unused=has_unused_parameters(cfg))
         self._trainer = build_step(cfg, distributed, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        ema = cfg.SOLVER.EMA
+        self.average = AveragedWeights(model, ema.DECAY) if ema.ENABLED else None
+        averages = {"ema": Saved(self.average)} if self.average else {}
         self.checkpointer = KMaXCheckpointer(
             model,
             cfg.OUTPUT_DIR,
             reinitialize=cfg.MODEL.KMAX_DEEPLAB.REINITIALIZE,
             config=cfg.dump(),
             trainer=weakref.proxy(self),
+            **averages,
         )
         self.register_hooks(self.build_hooks())
 
@@ -128,25 +156,88 @@ class Trainer(DefaultTrainer):
             return
         self.checkpointer.load_complete(str(start))
         self.start_iter = self.iter + 1
+        if self.start_iter > self.max_iter:
+            raise ValueError(
+                f"{start} stands at iteration {self.start_iter}, SOLVER.MAX_ITER is "
+                f"{self.max_iter}: there is nothing to train; evaluate it with --eval-only"
+            )
         before = Path(self.cfg.OUTPUT_DIR, "config.yaml")
         if before.is_file() and (changed := describe_changes(read_config_file(before), self.cfg)):
             logger.warning("Resumed with other settings, which hold from here on:\n%s", changed)
 
     def build_hooks(self) -> list[HookBase]:
-        """Adds to Detectron2's hooks an early checkpoint and early lines."""
-        built = super().build_hooks()
+        """Builds Detectron2's hooks, and ours for checkpoints, health and an early end."""
+        cfg, images = self.cfg, images_per_step(self.cfg)
+        self.checkpoints = Checkpoints(
+            self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, cfg.CHECKPOINTER.MAX_TO_KEEP
+        )
+        built = [hooks.IterationTimer(), hooks.LRScheduler(), self.average, self._precise_norms()]
+        built += [self.checkpoints, hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate)]
+        if cfg.CHECKPOINTER.BEST and cfg.TEST.EVAL_PERIOD:
+            built.append(KeepBest(self.checkpointer, cfg.CHECKPOINTER.BEST))
         if comm.is_main_process():
-            built.append(EarlyLines(self.max_iter))
-            built.insert(-2, EarlyCheckpoint(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD))
-        return built
+            writers = hooks.PeriodicWriter(self.build_writers(), period=WINDOW)
+            built += [Health(images, torch.device(cfg.MODEL.DEVICE)), Lines(), writers]
+        return [*filter(None, built), StopWhenAsked(cfg.CHECKPOINTER.TIME_LIMIT)]
+
+    def build_writers(self) -> list[EventWriter]:
+        """Builds what keeps the figures: metrics.json and TensorBoard, as Detectron2 names them."""
+        return [writer for writer in super().build_writers() if not isinstance(writer, LINES)]
+
+    def stop(self, reason: str) -> None:
+        """Ends the training after this iteration, with a checkpoint."""
+        self.stopped = reason
+        self.checkpoints.save()
+
+    def evaluate(self) -> dict[str, Any]:
+        """Evaluates the model, and the average of its weights if there is one."""
+        began, self.is_evaluating = time.perf_counter(), True
+        tell(f"evaluating after iteration {self.iter + 1}")
+        results = self.test(self.cfg, self.model)
+        if self.average:
+            results = {**results, "ema": self.test(self.cfg, self.average.model, folder="ema")}
+        self.evaluation_seconds += time.perf_counter() - began
+        self.is_evaluating = False
+        self._last_eval_results = results
+        return results
+
+    @property
+    def is_step_skipped(self) -> bool:
+        """Whether the last step changed nothing, because it was not finite."""
+        return self._trainer.skipped_in_row > 0
+
+    def _precise_norms(self) -> HookBase | None:
+        """Builds the hook that averages statistics of norms exactly, before they are used."""
+        settings = self.cfg.TEST.PRECISE_BN
+        if not settings.ENABLED:
+            return None
+        period = self.cfg.TEST.EVAL_PERIOD
+        return PreciseNorms(period, self.model, self._norm_loader, settings.NUM_ITER)
+
+    def _norm_loader(self) -> DataLoader:
+        return self.build_train_loader(self.cfg, self.seed)
 
     def train(self) -> dict[str, Any] | None:
         """Trains from `start_iter` to `SOLVER.MAX_ITER`; returns the results of the evaluation."""
-        logger.info(f"Seed of the run: {self.seed}")
+        logger.info(
+            f"Seed of the run: {self.seed}. {describe_batch(self.cfg, comm.get_world_size())}"
+        )
         if comm.is_main_process():
             forget_metrics_from(Path(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
-        self.data_loader = self.build_train_loader(self.cfg, self.seed, self.start_iter)
-        self._iterate()
+        batches = self.build_train_loader(self.cfg, self.seed, self.first_position)
+        self.data_loader = counted(batches, self.cfg.DATALOADER.MAX_DAMAGED)
+        try:
+            self._iterate()
+        except StopRequestedError as error:  # during an evaluation, which the main process ends
+            self.stopped = str(error)
+            self.checkpoints.save_alone()
+            end_all(f"{error} during an evaluation; the training is saved")
+        if self.stopped:
+            logger.warning(
+                "Stopped by %s after iteration %d of %d; go on with --resume.",
+                *(self.stopped, self.iter + 1, self.max_iter),
+            )
+            return None
         if comm.is_main_process():
             verify(self.cfg, self._last_eval_results)
         return self._last_eval_results
@@ -162,16 +253,18 @@ class Trainer(DefaultTrainer):
                 self.before_step()
                 self.run_step()
                 self.after_step()
+                if self.stopped:
+                    break
                 self.iter += 1
             self.after_train()
 
     def run_step(self) -> None:
-        """Runs one iteration whose drop path and sampling depend on nothing that ran before.
+        """Runs one iteration, in which nothing random depends on what ran before.
 
         Raises:
-            ValueError: a loss is NaN or infinite.
+            ValueError: too many steps in a row were not finite.
         """
-        torch.manual_seed(derive_seed(self.seed, comm.get_rank(), self.iter))
+        torch.manual_seed(derive_seed(self.seed, comm.get_rank(), self.iter))  # for others' layers
         try:
             super().run_step()
         except FloatingPointError as error:
@@ -182,18 +275,28 @@ class Trainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         """Adds the seed to Detectron2's iteration, optimiser, schedule and gradient scale."""
-        return {**super().state_dict(), "seed": self.seed, "processes": comm.get_world_size()}
+        done = self.iter + 1 - self.start_iter
+        own = {
+            "seed": self.seed,
+            "processes": comm.get_world_size(),
+            "position": self.first_position + done * images_per_step(self.cfg),
+        }
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues with the seed of the run that wrote the checkpoint, and the config's rates."""
+        """Continues with seed and data of the checkpoint's run, and the rates of the config.
+
+        Raises:
+            ValueError: its optimiser is another one, or of other parameters.
+        """
+        require_same_optimizer(self._trainer.optimizer, state_dict["_trainer"]["optimizer"])
         with configured_rates(self._trainer.optimizer, self.scheduler):
             super().load_state_dict(state_dict)
         before, now = state_dict.get("processes"), comm.get_world_size()
         if before not in (None, now):
-            logger.warning(
-                f"The run had {before} processes and has {now} now: drop path and norm statistics "
-                "of each process differ from what they would have been."
-            )
+            logger.warning(f"The run had {before} processes and has {now} now.")
+        images = (state_dict["iteration"] + 1) * images_per_step(self.cfg)
+        self.first_position = state_dict.get("position", images)
         if self.cfg.SEED >= 0 and state_dict["seed"] != self.cfg.SEED:
             logger.warning(f"SEED {self.cfg.SEED} is ignored: the resumed run began with another.")
         self.seed = state_dict["seed"]
@@ -202,6 +305,8 @@ class Trainer(DefaultTrainer):
     def build_model(cls, cfg: CfgNode, categories: Categories | None = None) -> nn.Module:
         """Builds the model on its device and logs one line of sizes."""
         model = build(cfg, categories, many_images=True)
+        if cfg.MODEL.KMAX_DEEPLAB.FREEZE:
+            model.freeze(cfg.MODEL.KMAX_DEEPLAB.FREEZE)
         parts = ", ".join(
             f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M"
             for name, part in model.named_children()
@@ -220,10 +325,8 @@ class Trainer(DefaultTrainer):
         return build_lr_scheduler(cfg, optimizer)
 
     @classmethod
-    def build_train_loader(
-        cls, cfg: CfgNode, seed: int = 0, first_iteration: int = 0
-    ) -> DataLoader:
-        """Builds this process's loader of `DATASETS.TRAIN`, from an iteration on.
+    def build_train_loader(cls, cfg: CfgNode, seed: int = 0, first_position: int = 0) -> DataLoader:
+        """Builds this process's loader of `DATASETS.TRAIN`, from a position in its data on.
 
         Raises:
             ValueError: another `DATALOADER.SAMPLER_TRAIN` than the one that exists here.
@@ -240,14 +343,28 @@ class Trainer(DefaultTrainer):
         forget(path for path in panoptic_jsons(cfg.DATASETS.TRAIN) if path not in tested)
         stream = TrainingStream(records, build_train_mapper(cfg, records), seed)
         return build_stream_loader(
-            stream, cfg.SOLVER.IMS_PER_BATCH, first_iteration, cfg.DATALOADER.NUM_WORKERS
+            stream, cfg.SOLVER.IMS_PER_BATCH, first_position, cfg.DATALOADER.NUM_WORKERS
         )
 
     @classmethod
     def test(
-        cls, cfg: CfgNode, model: nn.Module, evaluators: Sequence[DatasetEvaluator] | None = None
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        evaluators: Sequence[DatasetEvaluator] | None = None,
+        *,
+        folder: str = "",
     ) -> dict[str, Any]:
-        """Evaluates a model on `DATASETS.TEST`, its norms folded meanwhile."""
+        """Evaluates a model on `DATASETS.TEST`, its norms folded meanwhile.
+
+        Args:
+            cfg: the config.
+            model: to evaluate.
+            evaluators: of each dataset; None: those of `build_evaluator`.
+            folder: of the results below `inference/`.
+        """
+        if folder and evaluators is None:
+            evaluators = [cls.build_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
         with folded_norms(model):
             return super().test(cfg, model, evaluators)
 
@@ -264,11 +381,11 @@ class Trainer(DefaultTrainer):
         )
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """Builds the evaluator of a test dataset, which writes to `inference/`.
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str, below: str = "") -> DatasetEvaluator:
+        """Builds the evaluator of a test dataset, which writes to `inference/`, or below it.
 
         With several test datasets each has a folder of its own there.
         """
-        folder = Path(cfg.OUTPUT_DIR, "inference")
+        folder = Path(cfg.OUTPUT_DIR, "inference", below)
         folder = folder / dataset_name if len(cfg.DATASETS.TEST) > 1 else folder
         return build_evaluator(cfg, dataset_name, str(folder))

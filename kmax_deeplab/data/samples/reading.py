@@ -80,7 +80,8 @@ def read_labels(record: Mapping, size: tuple[int, int]) -> Labels:
     try:
         ids = read_ids(png_file)
     except DamagedPngError as error:
-        raise UnreadableImageError(0, str(error), png_file) from error
+        reason = str(error).removeprefix(f"{png_file} ")
+        raise UnreadableImageError(0, reason, png_file) from error
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{png_file} {MISSING}") from error
     require_size(png_file, ids.shape, size)

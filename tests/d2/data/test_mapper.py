@@ -108,15 +108,16 @@ def test_labels_stay_on_their_pixels():
         assert (np.abs(moved.image[..., 0] - 80.0 * shown) > 40).mean() < 0.01
 
 
-def test_a_truncated_jpeg_is_skipped_counted_and_named_once(tiny_dataset, logged):
+def test_a_truncated_jpeg_is_left_out_and_told_to_who_counts(tiny_dataset):
     dataset = tiny_dataset((1, 2, 3))
     path = dataset.truncate(1)
     records = records_of(dataset)
     mapper = build(records)
     samples = [mapper(record, seed=seed) for seed in range(5) for record in records]
     assert {sample["image_id"] for sample in samples} == {1, 3}
-    (message,) = (message for message in logged if "damaged" in message)
-    assert str(path) in message and "1 so far" in message
+    told = [sample["left_out"] for sample in samples if sample["left_out"]]
+    assert 0 < len(told) < len(samples) and {file for each in told for file in each} == {str(path)}
+    assert "cannot be read" in told[0][str(path)]
 
 
 def test_a_truncated_jpeg_ends_an_evaluation_with_its_name(tiny_dataset):
@@ -151,8 +152,10 @@ def test_a_missing_image_is_named(tiny_dataset):
     dataset = tiny_dataset()
     records = records_of(dataset)
     (dataset.root / "images/part/0.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"0\.jpg is missing.*DATASETS\.PANOPTIC"):
-        build(records)(records[0], seed=0)
+    sample = build(records)(records[0], seed=0)
+    assert sample["image_id"] == records[1]["image_id"]
+    ((file, reason),) = sample["left_out"].items()
+    assert file == records[0]["file_name"] and re.search(r"0\.jpg is missing.*DATASETS", reason)
 
 
 def test_a_png_with_other_ids_than_the_json_is_named(tiny_dataset):
@@ -163,7 +166,8 @@ def test_a_png_with_other_ids_than_the_json_is_named(tiny_dataset):
     dataset.write_ids("pngs/part/1.png", np.zeros((64, 48)))
     records = records_of(dataset)
     for number, complaint in ((0, r"\[77\] are in the PNG"), (1, r"\[300, 70000\] are in the J")):
-        with pytest.raises(ValueError, match=rf"{number}\.png \(of .*{number}\.jpg\).*{complaint}"):
+        found = rf"cannot be used: .*{number}\.png \(of .*{number}\.jpg\).*{complaint}"
+        with pytest.raises(RuntimeError, match=found):
             build(records[number : number + 1])(records[number], seed=0)
 
 
@@ -190,16 +194,19 @@ def test_of_many_pngs_that_lack_segments_the_first_and_tenth_are_named(tiny_data
     assert numbers == ["1", "10"]
 
 
-def test_a_png_of_grey_labels_is_refused_and_a_cut_one_skipped(tiny_dataset, logged):
+def test_a_png_of_grey_labels_and_a_cut_one_are_left_out(tiny_dataset):
     dataset = tiny_dataset((1, 2))
     png = dataset.root / "pngs/part/0.png"
     records = records_of(dataset)
     png.write_bytes(png.read_bytes()[:60])
-    assert build(records)(records[0], seed=0)["image_id"] == 2
-    assert any("skipped damaged file" in m and str(png) in m for m in logged)
-    Image.fromarray(np.full((64, 48), 7, np.uint8)).save(png)
-    with pytest.raises(ValueError, match=rf"{png} has mode L, a panoptic PNG has RGB colours"):
-        build(records)(records[0], seed=0)
+    for complaint in (
+        "cannot be read (image file is truncated)",
+        "has mode L, a panoptic PNG has RGB colours",
+    ):
+        sample = build(records)(records[0], seed=0)
+        assert sample["image_id"] == 2
+        assert complaint in sample["left_out"][records[0]["file_name"]]
+        Image.fromarray(np.full((64, 48), 7, np.uint8)).save(png)
 
 
 def test_an_image_of_another_size_than_its_png_is_named(tiny_dataset):
@@ -207,7 +214,7 @@ def test_an_image_of_another_size_than_its_png_is_named(tiny_dataset):
     dataset.write_image("images/part/0.jpg", np.zeros((64, 40, 3)))
     records = records_of(dataset)
     with pytest.raises(
-        ValueError, match=r"0\.png is 64 pixels high and 48 wide, its image 64 and 40"
+        RuntimeError, match=r"0\.png is 64 pixels high and 48 wide, its image 64 and 40"
     ):
         build(records)(records[0], seed=0)
 
@@ -220,7 +227,7 @@ def test_an_image_stored_on_its_side_is_turned_before_sizes_are_compared(tiny_da
     dataset.write_image("images/part/0.jpg", np.full((48, 64, 3), 90), exif=turned)
     assert build(records)(records[0], seed=0)["image"].shape == (3, 65, 97)
     dataset.write_image("images/part/0.jpg", np.full((64, 48, 3), 90), exif=turned)
-    with pytest.raises(ValueError, match="EXIF"):
+    with pytest.raises(RuntimeError, match="EXIF"):
         build(records)(records[0], seed=0)
 
 
@@ -273,5 +280,7 @@ def test_a_missing_png_or_image_is_named_by_its_own_path(tiny_dataset):
     records = records_of(tiny_dataset((1, 2)))
     for key in ("pan_seg_file_name", "file_name"):
         lost = [{**record, key: f"{record[key]}.gone"} for record in records]
-        with pytest.raises(FileNotFoundError, match=rf"^{re.escape(lost[0][key])} is missing"):
+        with pytest.raises(
+            RuntimeError, match=rf"cannot be used: {re.escape(lost[0][key])} is missing"
+        ):
             build(lost)(lost[0], seed=0)

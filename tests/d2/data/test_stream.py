@@ -30,7 +30,7 @@ def test_a_record_is_augmented_differently_in_every_epoch():
 
 
 def test_a_stream_started_later_continues_the_uninterrupted_one():
-    assert batches(4, first_iteration=3) == batches(7)[3:]
+    assert batches(4, first_position=6) == batches(7)[3:]
 
 
 def test_workers_do_not_change_the_data():
@@ -38,8 +38,8 @@ def test_workers_do_not_change_the_data():
 
 
 def test_processes_share_out_the_batch_of_one_process():
-    alone = BatchPlan(total=4, rank=0, world_size=1, first_iteration=2).positions()
-    pair = [BatchPlan(4, rank, world_size=2, first_iteration=2).positions() for rank in (0, 1)]
+    alone = BatchPlan(total=4, rank=0, world_size=1, first_position=9).positions()
+    pair = [BatchPlan(4, rank, world_size=2, first_position=9).positions() for rank in (0, 1)]
     for _ in range(3):
         assert list(islice(alone, 4)) == [*islice(pair[0], 2), *islice(pair[1], 2)]
 

@@ -12,7 +12,8 @@ import train_net
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.engine.solver import parameter_groups
 from kmax_deeplab.d2.engine.trainer import Trainer
-from tests.test_train_net import TINY, command, one_thread  # noqa: F401  an automatic fixture
+from tests.test_train_net import one_thread  # noqa: F401  an automatic fixture
+from tests.tiny_run import TINY, command
 
 pytestmark = pytest.mark.slow
 

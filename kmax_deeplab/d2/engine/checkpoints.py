@@ -1,0 +1,99 @@
+"""When checkpoints are written, and which of them stay: a training enters, its folder changes."""
+
+import logging
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+
+from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
+from kmax_deeplab.d2.ranks.group import patient_barrier
+
+logger = logging.getLogger(__name__)
+
+EARLY = 100
+"""Iterations after which a run saves once, so that a short one leaves something too."""
+FINAL, BEST = "model_final", "model_best"
+NUMBERED = re.compile(r"model_\d{7}\.pth")
+
+
+class Checkpoints(HookBase):
+    """Saves every few iterations, early, at the end, and when asked to.
+
+    Args:
+        checkpointer: writes them.
+        period: iterations between two.
+        most: newest numbered checkpoints that are kept; 0 keeps all.
+    """
+
+    def __init__(self, checkpointer: KMaXCheckpointer, period: int, most: int = 0) -> None:
+        self._checkpointer, self._period, self._most = checkpointer, period, most
+        self._saved = -1
+
+    def after_step(self) -> None:
+        """Saves if it is time."""
+        done = self.trainer.iter + 1
+        if done % self._period == 0 or done == EARLY < self.trainer.max_iter:
+            self.save()
+        if done == self.trainer.max_iter:
+            self._checkpointer.save(FINAL, iteration=self.trainer.iter)
+            patient_barrier()
+
+    def save(self) -> None:
+        """Saves what the last iteration left, unless it is saved already; forgets old ones."""
+        if self._saved == self.trainer.iter:
+            return
+        self.save_alone()
+        patient_barrier()  # others would wait for the disk in a collective, which has a time-out
+
+    def save_alone(self) -> None:
+        """Does so in the main process, without a word to the others."""
+        self._checkpointer.save(f"model_{self.trainer.iter:07d}", iteration=self.trainer.iter)
+        self._saved = self.trainer.iter
+        if comm.is_main_process() and self._most:
+            folder = Path(self._checkpointer.save_dir)
+            numbered = sorted(p for p in folder.glob("model_*.pth") if NUMBERED.fullmatch(p.name))
+            for path in numbered[: -self._most]:
+                path.unlink()
+
+
+class KeepBest(HookBase):
+    """Keeps the checkpoint with the best score of all evaluations as `model_best.pth`.
+
+    Args:
+        checkpointer: writes it.
+        metric: name of a score, higher is better.
+    """
+
+    def __init__(self, checkpointer: KMaXCheckpointer, metric: str) -> None:
+        self._checkpointer, self._metric = checkpointer, metric
+        self._best: tuple[float, int] | None = None
+
+    def after_step(self) -> None:
+        """Saves if the model was evaluated just now and is better than ever."""
+        self._look()
+
+    def after_train(self) -> None:
+        """The same, of the evaluation at the end."""
+        self._look()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the best score and its iteration."""
+        return {"best": self._best} if self._best else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the best score of the run that is resumed."""
+        self._best = tuple(state_dict["best"])
+
+    def _look(self) -> None:
+        score, iteration = self.trainer.storage.latest().get(self._metric, (math.nan, -1))
+        at = min(self.trainer.iter, self.trainer.max_iter - 1)
+        is_better = score > (self._best[0] if self._best else -math.inf)  # never, if it is NaN
+        if iteration not in (at, at + 1) or not is_better:
+            return
+        self._best = (score, at)
+        self._checkpointer.save(BEST, iteration=at)
+        logger.info("%s %.4f is the best so far: kept as %s.pth", self._metric, score, BEST)

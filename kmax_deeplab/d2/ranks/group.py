@@ -1,0 +1,178 @@
+"""The processes of a run become one: they meet, wait for each other, fail together.
+
+In: places (see `places`) and the config. Out: a process group, and the few operations on it that
+collectives do not offer.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from torch import distributed
+
+from kmax_deeplab import command
+from kmax_deeplab.d2.ranks.places import Place, find_place
+from kmax_deeplab.d2.ranks.watch import Watch, open_store
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+JOINT = re.compile(
+    r"gloo|nccl|connection (closed|reset|was)|broken pipe|timed? ?out|store", re.IGNORECASE
+)
+"""In messages of PyTorch when another rank is to blame."""
+_watch: Watch | None = None
+
+
+@contextmanager
+def joined(cfg: CfgNode) -> Iterator[None]:
+    """Lets this process be one of the ranks of a run, if a launcher started several.
+
+    Args:
+        cfg: its MODEL.DEVICE and DIST.TIMEOUT are used.
+
+    Raises:
+        ValueError: there are fewer GPUs than processes, or the launcher's variables cannot be.
+        SystemExit: another rank ended the run, and has said why.
+    """
+    place = find_place(os.environ)
+    if distributed.is_initialized():  # by a framework, which watches over its processes
+        _make_local_group(place)
+        yield
+        return
+    if place is None:
+        yield
+        return
+    _join(place, cfg)
+    try:
+        yield
+        if not _watch.is_over:
+            patient_barrier()
+    except BaseException as error:
+        _fail_together(error)
+        raise
+    finally:
+        _leave()
+
+
+def patient_barrier() -> None:
+    """Waits for all ranks however long they take: what one of them does alone may be long."""
+    if _watch is not None:
+        _watch.barrier()
+    else:
+        comm.synchronize()
+
+
+def end_all(message: str) -> None:
+    """Ends all other ranks, which have done nothing wrong."""
+    if _watch is not None:
+        _watch.fail(message, status=0)
+        _watch.linger()
+
+
+def tell(doing: str) -> None:
+    """Says what this rank does from here on, for messages about ranks that do not answer."""
+    if _watch is not None:
+        _watch.doing = doing
+
+
+def from_main(function: Callable[..., Result], *arguments: object) -> Result:
+    """Calls a function in the main process alone, and returns or raises its result in all.
+
+    What it reads need not be there on other machines.
+    """
+    if comm.get_world_size() == 1:
+        return function(*arguments)
+    parcel: list = [None, None]
+    if comm.is_main_process():
+        try:
+            parcel[0] = function(*arguments)
+        except Exception as error:
+            if not command.is_refusal(error):
+                raise
+            parcel[1] = error
+    patient_barrier()
+    distributed.broadcast_object_list(parcel, src=0, group=object_group())
+    if parcel[1] is not None:
+        raise parcel[1]
+    return parcel[0]
+
+
+def object_group() -> distributed.ProcessGroup:
+    """Returns the group of all ranks for what lies in the host's memory."""
+    return comm._get_global_gloo_group()  # Detectron2 keeps one
+
+
+def _join(place: Place, cfg: CfgNode) -> None:
+    global _watch
+    on_gpu = cfg.MODEL.DEVICE.startswith("cuda") and torch.cuda.is_available()
+    if on_gpu and place.local_size > torch.cuda.device_count():
+        raise ValueError(
+            f"{place.local_size} processes on this machine, which has {torch.cuda.device_count()} "
+            "GPUs: start one for each, or all on the CPU with MODEL.DEVICE cpu"
+        )
+    if on_gpu:
+        torch.cuda.set_device(place.local_rank)
+    timeout = cfg.DIST.TIMEOUT
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        init_method=place.address,
+        world_size=place.world_size,
+        rank=place.rank,
+        timeout=timedelta(seconds=timeout),
+    )
+    _watch = Watch(open_store(timeout), place.rank, place.world_size, timeout=timeout)
+    _make_local_group(place)
+
+
+def _make_local_group(place: Place | None) -> None:
+    if comm._LOCAL_PROCESS_GROUP is not None:
+        return
+    local_size = place.local_size if place else 1
+    if comm.get_world_size() % local_size:
+        raise ValueError(
+            f"{comm.get_world_size()} processes in all, {local_size} on this machine: every "
+            "machine needs as many"
+        )
+    comm.create_local_process_group(local_size)
+
+
+def _fail_together(error: BaseException) -> None:
+    """Tells the other ranks; exits quietly where one of them was first.
+
+    Raises:
+        SystemExit: so.
+        RuntimeError: another rank is to blame, and cannot say so.
+    """
+    if isinstance(error, SystemExit) and not error.code:
+        return
+    if isinstance(error, RuntimeError) and JOINT.search(str(error)):
+        blame = _watch.explain()
+        if not blame or not _watch.fail(blame):
+            raise SystemExit(1) from error
+        _watch.linger()
+        told = RuntimeError(blame)
+        told.rank = comm.get_rank()
+        raise told from error
+    message = command.describe(error) if isinstance(error, Exception) else repr(error)
+    if not _watch.fail(message):
+        raise SystemExit(1) from error
+    error.rank = comm.get_rank()  # which speaks for all
+    _watch.linger()
+
+
+def _leave() -> None:
+    global _watch
+    _watch.stop()
+    _watch = None
+    comm._LOCAL_PROCESS_GROUP = None
+    comm.create_local_process_group.cache_clear()
+    comm._get_global_gloo_group.cache_clear()
+    distributed.destroy_process_group()

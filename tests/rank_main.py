@@ -1,0 +1,130 @@
+"""What a rank of a test does: train_net.py, or train_net.py with a fault that is put into it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+import train_net
+from kmax_deeplab import command
+from kmax_deeplab.d2.engine.launch import comm, main_or_exit
+from kmax_deeplab.d2.engine.trainer import Trainer
+
+AT = 2
+"""Iteration, counted from 0, in which faults happen."""
+
+
+def main(function: str, words: list[str], variables: Mapping[str, str], output: str) -> None:
+    """Runs a function of this module in a forked process that is one of the ranks."""
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ.update(variables)
+    torch.set_num_threads(1)
+    globals()[function]()
+    args = train_net.parse_args(words)
+    command.run(lambda: main_or_exit(train_net.main, args))
+
+
+def train() -> None:
+    """Puts no fault into it."""
+
+
+def before_step(work: Callable[[Trainer], None]) -> None:
+    """Does something before iteration `AT`."""
+    step = Trainer.run_step
+
+    def run_step(trainer: Trainer) -> None:
+        if trainer.iter == AT:
+            work(trainer)
+        step(trainer)
+
+    Trainer.run_step = run_step
+
+
+def nan_in_rank_1() -> None:
+    """Makes a loss of rank 1 NaN, once."""
+
+    def spoil(trainer: Trainer) -> None:
+        model = getattr(trainer.model, "module", trainer.model)
+        criterion = model.criterion
+
+        def spoiled(*arguments: object, **settings: object) -> dict:
+            model.criterion = criterion
+            losses = criterion(*arguments, **settings)
+            return {n: v * float("nan") if n == "loss_mask" else v for n, v in losses.items()}
+
+        if comm.get_rank() == 1:
+            model.criterion = spoiled
+
+    before_step(spoil)
+
+
+def killed_rank_1() -> None:
+    """Kills rank 1."""
+    before_step(lambda _: comm.get_rank() == 1 and os.kill(os.getpid(), signal.SIGKILL))
+
+
+def frozen_rank_1() -> None:
+    """Stops rank 1 without ending it."""
+    before_step(lambda _: comm.get_rank() == 1 and os.kill(os.getpid(), signal.SIGSTOP))
+
+
+def hanging_rank_1() -> None:
+    """Lets rank 1 wait for what does not come, alive."""
+    before_step(lambda _: comm.get_rank() == 1 and time.sleep(600))
+
+
+def raising_evaluation_of_rank_1() -> None:
+    """Lets rank 1 refuse in the evaluation."""
+    test = Trainer.test.__func__
+
+    def raising(cls: type, *arguments: object, **settings: object) -> dict:
+        if comm.get_rank() == 1:
+            raise_refusal()
+        return test(cls, *arguments, **settings)
+
+    Trainer.test = classmethod(raising)
+
+
+def raise_refusal() -> None:
+    """Raises as the package does."""
+    from kmax_deeplab.data.samples.reading import read_image
+
+    read_image("gone.jpg")
+
+
+def slow_evaluation() -> None:
+    """Lets the main process take longer for an evaluation than DIST.TIMEOUT."""
+    from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
+
+    evaluate = PanopticEvaluator.evaluate
+
+    def slow(self: PanopticEvaluator) -> dict:
+        results = evaluate(self)
+        if comm.is_main_process():
+            time.sleep(8)
+        return results
+
+    PanopticEvaluator.evaluate = slow
+
+
+def told_to_stop() -> None:
+    """Has rank 1 alone get SIGTERM."""
+    before_step(lambda _: comm.get_rank() == 1 and os.kill(os.getpid(), signal.SIGTERM))
+
+
+def stopped_in_evaluation() -> None:
+    """Has the main process get SIGTERM while it evaluates."""
+    from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
+
+    process = PanopticEvaluator.process
+
+    def interrupted(self: PanopticEvaluator, *arguments: object) -> None:
+        if comm.is_main_process():
+            os.kill(os.getpid(), signal.SIGTERM)
+        process(self, *arguments)
+
+    PanopticEvaluator.process = interrupted
