@@ -39,19 +39,31 @@ class Ranks:
         function: name of the function.
         arguments: words of its command line.
         folder: of their outputs.
+        slurm: whether they find each other as tasks of SLURM do.
     """
 
-    def __init__(self, count: int, function: str, arguments: list[str], folder: Path) -> None:
+    def __init__(
+        self,
+        count: int,
+        function: str,
+        arguments: list[str],
+        folder: Path,
+        *,
+        slurm: bool = False,
+    ) -> None:
         from tests.rank_main import main
 
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         place = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
+        if slurm:
+            place = {"SLURM_NTASKS": count, "SLURM_TASKS_PER_NODE": count, "MASTER_PORT": port}
+        names = ("SLURM_PROCID", "SLURM_LOCALID") if slurm else ("RANK", "LOCAL_RANK")
         self.outputs = [folder / f"rank_{rank}.txt" for rank in range(count)]
         self.processes: list[BaseProcess] = []
         for rank, output in enumerate(self.outputs):
-            own = {**place, "MASTER_ADDR": "127.0.0.1", "RANK": rank, "LOCAL_RANK": rank}
+            own = {**place, "MASTER_ADDR": "127.0.0.1", **dict.fromkeys(names, rank)}
             variables = {name: str(value) for name, value in own.items()} if count > 1 else {}
             words = (function, arguments, variables, str(output))
             self.processes.append(server.Process(target=main, args=words, daemon=True))

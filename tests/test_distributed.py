@@ -177,3 +177,9 @@ def test_parts_without_gradient_and_frozen_parts_train_on_two_ranks(shapes, tmp_
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert not [n for n in changed if n.startswith(("backbone.", "sem_seg_head.pixel_decoder."))]
     assert len(changed) > 50
+
+
+def test_slurm_starts_ranks_too(shapes, tmp_path):
+    words = command(shapes, tmp_path, **{**FAST, "SOLVER.MAX_ITER": 1})
+    Ranks(2, "train", words, tmp_path, slurm=True).succeed()
+    assert "process 2 of 2" in logs(tmp_path)

@@ -65,7 +65,10 @@ RANGES = {
 }
 """Keys of numbers by their least and greatest value."""
 TRAINING_RANGES = {
-    (1, None): ("SOLVER.MAX_ITER", "SOLVER.CHECKPOINT_PERIOD", "SOLVER.IMS_PER_BATCH"),
+    (1, None): (
+        *("SOLVER.MAX_ITER", "SOLVER.CHECKPOINT_PERIOD", "SOLVER.IMS_PER_BATCH"),
+        "TEST.PRECISE_BN.NUM_ITER",
+    ),
 }
 """The same of keys that only a training reads."""
 NO_EFFECT = re.compile(

@@ -27,11 +27,18 @@ class Checkpoints(HookBase):
         checkpointer: writes them.
         period: iterations between two.
         most: newest numbered checkpoints that are kept; 0 keeps all.
+        averaged: writes the averaged weights alone at the end, if there are such.
     """
 
-    def __init__(self, checkpointer: KMaXCheckpointer, period: int, most: int = 0) -> None:
+    def __init__(
+        self,
+        checkpointer: KMaXCheckpointer,
+        period: int,
+        most: int = 0,
+        averaged: KMaXCheckpointer | None = None,
+    ) -> None:
         self._checkpointer, self._period, self._most = checkpointer, period, most
-        self._saved = -1
+        self._averaged, self._saved = averaged, -1
 
     def after_step(self) -> None:
         """Saves if it is time."""
@@ -39,6 +46,8 @@ class Checkpoints(HookBase):
         if done % self._period == 0 or done == EARLY < self.trainer.max_iter:
             self.save()
         if done == self.trainer.max_iter:
+            if self._averaged:  # first: the last one that is written is gone on from
+                self._averaged.save(f"{FINAL}_ema")
             self._checkpointer.save(FINAL, iteration=self.trainer.iter)
             patient_barrier()
 

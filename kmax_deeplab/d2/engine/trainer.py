@@ -168,17 +168,21 @@ class Trainer(DefaultTrainer):
     def build_hooks(self) -> list[HookBase]:
         """Builds Detectron2's hooks, and ours for checkpoints, health and an early end."""
         cfg, images = self.cfg, images_per_step(self.cfg)
+        average, settings = self.average, cfg.CHECKPOINTER
         self.checkpoints = Checkpoints(
-            self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, cfg.CHECKPOINTER.MAX_TO_KEEP
+            self.checkpointer,
+            cfg.SOLVER.CHECKPOINT_PERIOD,
+            settings.MAX_TO_KEEP,
+            average and KMaXCheckpointer(average.model, cfg.OUTPUT_DIR, config=cfg.dump()),
         )
-        built = [hooks.IterationTimer(), hooks.LRScheduler(), self.average, self._precise_norms()]
+        built = [hooks.IterationTimer(), hooks.LRScheduler(), average, self._precise_norms()]
         built += [self.checkpoints, hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate)]
-        if cfg.CHECKPOINTER.BEST and cfg.TEST.EVAL_PERIOD:
-            built.append(KeepBest(self.checkpointer, cfg.CHECKPOINTER.BEST))
+        if settings.BEST and cfg.TEST.EVAL_PERIOD:
+            built.append(KeepBest(self.checkpointer, settings.BEST))
         if comm.is_main_process():
             writers = hooks.PeriodicWriter(self.build_writers(), period=WINDOW)
             built += [Health(images, torch.device(cfg.MODEL.DEVICE)), Lines(), writers]
-        return [*filter(None, built), StopWhenAsked(cfg.CHECKPOINTER.TIME_LIMIT)]
+        return [*filter(None, built), StopWhenAsked(settings.TIME_LIMIT)]
 
     def build_writers(self) -> list[EventWriter]:
         """Builds what keeps the figures: metrics.json and TensorBoard, as Detectron2 names them."""
@@ -212,7 +216,8 @@ class Trainer(DefaultTrainer):
         if not settings.ENABLED:
             return None
         period = self.cfg.TEST.EVAL_PERIOD
-        return PreciseNorms(period, self.model, self._norm_loader, settings.NUM_ITER)
+        bare = self.checkpointer.model
+        return PreciseNorms(period, bare, self._norm_loader, settings.NUM_ITER)
 
     def _norm_loader(self) -> DataLoader:
         return self.build_train_loader(self.cfg, self.seed)

@@ -67,7 +67,8 @@ class PanopticEvaluator(DatasetEvaluator):
             self._pngs.clear()
             self._pictures.clear()
         comm.synchronize()
-        self._statistics, self._predictions, self._without_pixels = PQStat(), [], []
+        self._statistics: dict[int | str, PQStat] = {}
+        self._predictions, self._without_pixels = [], []
         self._later = InOrder()
         # Every rank sees its own images, so each draws its share of the pictures.
         share = range(comm.get_rank(), self._task.save_pictures, comm.get_world_size())
@@ -106,7 +107,7 @@ class PanopticEvaluator(DatasetEvaluator):
         file_name = self._files[image_id]
         self._without_pixels += [(file_name, i) for i in missing]
         compare(
-            self._statistics,
+            self._statistics.setdefault(image_id, PQStat()),
             LabelledMap(ids, converted),
             LabelledMap(true_ids, true_segments),
             {category["id"] for category in self._categories},
@@ -131,12 +132,17 @@ class PanopticEvaluator(DatasetEvaluator):
         gathered = comm.gather((self._statistics, self._predictions, self._without_pixels))
         if not comm.is_main_process():
             return OrderedDict()
-        statistics, predictions, without_pixels = PQStat(), [], []
+        by_image, found, without_pixels = {}, {}, []
         for rank_statistics, rank_predictions, rank_without in gathered:
-            statistics += rank_statistics
-            predictions += rank_predictions
+            by_image |= rank_statistics
+            found |= {entry["image_id"]: entry for entry in rank_predictions}
             without_pixels += rank_without
-        self._check_complete({entry["image_id"] for entry in predictions})
+        self._check_complete(set(found))
+        # Sums of floats depend on their order, and that must not depend on the ranks.
+        statistics = PQStat()
+        for image_id in self._truth:
+            statistics += by_image[image_id]
+        predictions = [found[image_id] for image_id in self._truth]
         if without_pixels:
             logger.warning(
                 "%s: %d listed segments have no pixel and count for nothing, e.g. segment %d of %s",
