@@ -16,6 +16,7 @@ from typing import Any
 from kmax_deeplab import command
 from kmax_deeplab.d2.engine.launch import build_parser, comm, launch, parse
 from kmax_deeplab.d2.engine.opening import Run, open_model
+from kmax_deeplab.d2.engine.preview import preview
 from kmax_deeplab.d2.engine.setup import find_weights, read, setup, train
 from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.d2.evaluation.build import verify
@@ -41,6 +42,13 @@ def evaluate(run: Run, resume: bool) -> dict[str, Any]:
     return results
 
 
+def show(run: Run) -> dict[str, Any]:
+    """Prints what the training would be; nothing is written."""
+    if comm.is_main_process():
+        print(*run.sentences, preview(run.cfg, comm.get_world_size()), sep="\n\n")
+    return {}
+
+
 def main(args: argparse.Namespace) -> dict[str, Any] | None:
     """Runs in every process, whoever started it; needs nothing else.
 
@@ -51,6 +59,8 @@ def main(args: argparse.Namespace) -> dict[str, Any] | None:
     cfg = read(args)
     with joined(cfg):
         run = setup(args, cfg)
+        if args.dry_run:
+            return show(run)
         if args.eval_only:
             return evaluate(run, args.resume)
         _, results = train(run, Trainer, resume=args.resume)
@@ -61,6 +71,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line; a run without a config is refused with the list of configs."""
     parser = build_parser()
     args = parse(parser, sys.argv[1:] if arguments is None else arguments)
+    if args.fast_dev_run and (args.resume or args.restart or args.eval_only):
+        parser.error("--fast-dev-run begins anew each time, and trains: leave the others out")
     if args.resume and args.restart:
         parser.error("--resume goes on with a run and --restart begins anew: choose one")
     if not args.config_file and not (args.eval_only and find_weights(args)):

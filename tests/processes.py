@@ -66,7 +66,7 @@ class Ranks:
             own = {**place, "MASTER_ADDR": "127.0.0.1", **dict.fromkeys(names, rank)}
             variables = {name: str(value) for name, value in own.items()} if count > 1 else {}
             words = (function, arguments, variables, str(output))
-            self.processes.append(server.Process(target=main, args=words, daemon=True))
+            self.processes.append(server.Process(target=main, args=words))
             self.processes[-1].start()
 
     def kill(self, rank: int, number: int = signal.SIGKILL) -> None:

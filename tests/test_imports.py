@@ -35,7 +35,7 @@ BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+")
 """A module of the package in a text, to be imported by its name."""
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
-    "benchmark": {"PIL"},
+    "benchmark": {"PIL", "tabulate"},
     "checkpoint": {"fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow"},
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},

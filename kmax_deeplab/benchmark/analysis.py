@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tabulate import tabulate
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,6 +19,10 @@ from torch.utils.flop_counter import flop_registry
 
 REST = "rest"
 """What no room does."""
+STATE_BYTES = 16
+"""Of a parameter: itself, its gradient and AdamW's two moments, all in float32."""
+HALF_BYTES = 2
+"""Of its copy in mixed precision."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,45 @@ class Cost:
     parameters: int
     multiply_adds: int
     kept_bytes: int
+
+
+def scale_costs(costs: Mapping[str, Cost], images: int, *, is_half: bool) -> dict[str, Cost]:
+    """Returns what several images cost, in mixed precision with activations half as large."""
+    return {
+        room: Cost(
+            cost.parameters,
+            cost.multiply_adds * images,
+            cost.kept_bytes * images // (2 if is_half else 1),
+        )
+        for room, cost in costs.items()
+    }
+
+
+def least_bytes(costs: Mapping[str, Cost], *, is_half: bool) -> tuple[int, int]:
+    """Returns the bytes of a training's state, and those with its activations.
+
+    Args:
+        costs: of the images of a process, see `scale_costs`.
+        is_half: whether weights are copied for mixed precision.
+    """
+    parameters = sum(cost.parameters for cost in costs.values())
+    state = parameters * (STATE_BYTES + HALF_BYTES * is_half)
+    return state, state + sum(cost.kept_bytes for cost in costs.values())
+
+
+def format_costs(costs: Mapping[str, Cost]) -> str:
+    """Returns a table of rooms and their sum."""
+    total = Cost(*(sum(column) for column in zip(*map(_values, costs.values()), strict=True)))
+    rows = [
+        [name, cost.parameters / 1e6, cost.multiply_adds / 1e9, cost.kept_bytes / 1e9]
+        for name, cost in {**costs, "all": total}.items()
+    ]
+    heads = ["", "parameters, M", "multiply-adds, G", "activations kept, GB"]
+    return tabulate(rows, heads, tablefmt="simple", floatfmt=".2f")
+
+
+def _values(cost: Cost) -> tuple[int, int, int]:
+    return cost.parameters, cost.multiply_adds, cost.kept_bytes
 
 
 def analyse(forward: Callable[[], object], rooms: Mapping[str, nn.Module]) -> dict[str, Cost]:

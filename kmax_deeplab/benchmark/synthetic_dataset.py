@@ -19,7 +19,6 @@ from kmax_deeplab.structures import VOID
 SEGMENTS = 11
 """Segments per image at most, COCO's mean; ids are spread over all three bytes of a colour."""
 CATEGORIES = 8
-"""The first half are things."""
 BLOB = 16
 """Pixels between the colours from which a photo's smooth part is interpolated."""
 DETAIL = 6.0
@@ -31,7 +30,11 @@ PLACES = {"images": "images", "json": "panoptic.json", "pngs": "pngs"}
 
 
 def write_synthetic_dataset(
-    folder: Path, count: int, size: tuple[int, int], generator: torch.Generator
+    folder: Path,
+    count: int,
+    size: tuple[int, int],
+    generator: torch.Generator,
+    categories: int = CATEGORIES,
 ) -> dict[str, str]:
     """Writes a panoptic dataset of JPEGs and PNGs.
 
@@ -40,6 +43,7 @@ def write_synthetic_dataset(
         count: number of images.
         size: (H, W) of the images in pixels.
         generator: source of all randomness.
+        categories: number of them; the first half are things.
 
     Returns:
         Paths by the names of `PLACES`.
@@ -57,10 +61,14 @@ def write_synthetic_dataset(
             {
                 "image_id": number,
                 "file_name": f"{number}.png",
-                "segments_info": draw_segments_info(ids, generator),
+                "segments_info": draw_segments_info(ids, generator, categories),
             }
         )
-    content = {"images": images, "annotations": annotations, "categories": list_categories()}
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": list_categories(categories),
+    }
     places["json"].write_text(json.dumps(content), encoding="utf-8")
     return {name: str(place) for name, place in places.items()}
 
@@ -80,19 +88,19 @@ def make_ids(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     return torch.where(cells == VOID, 0, (cells + 1) * (MAX_ID // SEGMENTS))
 
 
-def draw_segments_info(ids: Tensor, generator: torch.Generator) -> list[dict]:
+def draw_segments_info(ids: Tensor, generator: torch.Generator, categories: int) -> list[dict]:
     """Lists the segments of an image with random categories."""
     present = [segment_id for segment_id in ids.unique().tolist() if segment_id]
-    categories = torch.randint(CATEGORIES, (len(present),), generator=generator).tolist()
+    drawn = torch.randint(categories, (len(present),), generator=generator).tolist()
     return [
         {"id": segment_id, "category_id": category, "iscrowd": 0}
-        for segment_id, category in zip(present, categories, strict=True)
+        for segment_id, category in zip(present, drawn, strict=True)
     ]
 
 
-def list_categories() -> list[dict]:
-    """Lists the categories of the dataset."""
+def list_categories(count: int) -> list[dict]:
+    """Lists categories, the first half of which are things."""
     return [
-        {"id": index, "name": f"class {index}", "isthing": int(2 * index < CATEGORIES)}
-        for index in range(CATEGORIES)
+        {"id": index, "name": f"class {index}", "isthing": int(2 * index < count)}
+        for index in range(count)
     ]

@@ -33,6 +33,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--restart", action="store_true", help="set the run in OUTPUT_DIR aside and begin anew"
     )
+    parser.add_argument(
+        "--fast-dev-run",
+        action="store_true",
+        help="train, save and evaluate for a moment, in OUTPUT_DIR/fast_dev_run",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check config and data, print size, memory and schedule of the run, and end",
+    )
     return parser
 
 

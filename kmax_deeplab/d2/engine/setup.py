@@ -21,6 +21,7 @@ from detectron2.utils.env import seed_all_rng
 
 from kmax_deeplab.d2.config.check import tell_surprises, validate_evaluation, validate_training
 from kmax_deeplab.d2.engine.opening import EVALUATE, TRAIN, Run, fit, read_config
+from kmax_deeplab.d2.engine.rehearsal import shorten
 from kmax_deeplab.d2.engine.run_log import log_start, log_to_folder
 from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.d2.ranks.group import from_main, tell
@@ -58,6 +59,9 @@ def setup(args: argparse.Namespace, cfg: CfgNode) -> Run:
         FileNotFoundError, ValueError: a config, key, value or dataset that cannot be, or a folder
             that holds another run.
     """
+    sentences = []
+    if args.fast_dev_run:
+        sentences = shorten(cfg, comm.get_world_size())
     folder = Path(cfg.OUTPUT_DIR)
     if not (args.eval_only or args.resume or args.restart):
         from_main(require_vacant, folder)
@@ -67,11 +71,14 @@ def setup(args: argparse.Namespace, cfg: CfgNode) -> Run:
         start=from_main(find_start, folder)[0] if args.resume else None,
         num_processes=comm.get_local_size() if comm.get_world_size() > 1 else 1,
     )
+    run.sentences.extend(sentences)
     if args.eval_only:
         validate_evaluation(cfg)
     else:
         validate_training(cfg, comm.get_world_size())
     cfg.freeze()
+    if args.dry_run:
+        return run
     if args.restart and comm.is_main_process() and (aside := set_aside(folder)):
         run.sentences.append(f"--restart: the earlier run lies in {aside} now.")
     comm.synchronize()
