@@ -128,3 +128,15 @@ def stopped_in_evaluation() -> None:
         process(self, *arguments)
 
     PanopticEvaluator.process = interrupted
+
+
+def files_of_the_main_process_alone() -> None:
+    """Lets the other ranks read no weights."""
+    from kmax_deeplab.checkpoint import checkpointer
+    from kmax_deeplab.d2.engine import opening
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("this rank reads weights")
+
+    if os.environ["RANK"] != "0":
+        checkpointer.read_checkpoint = opening.read_identity = refuse

@@ -124,7 +124,9 @@ def soak_memory(args: argparse.Namespace, folder: Path) -> None:
         except OSError:
             break
         (resident,) = (x for x in status.splitlines() if x.startswith("VmRSS"))
-        lines = [x for x in log.read_text().splitlines() if " iter " in x] if log.exists() else []
+        lines = (
+            [x for x in log.read_text().splitlines() if "INFO: iter " in x] if log.exists() else []
+        )
         at = lines[-1].split(" iter ")[1].split(",")[0] if lines else "0"
         seen.append((int(at), int(resident.split()[1]) // 1024, handles))
         print(f"iteration {at}: {seen[-1][1]} MiB, {handles} handles", flush=True)

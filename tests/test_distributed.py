@@ -183,3 +183,22 @@ def test_slurm_starts_ranks_too(shapes, tmp_path):
     words = command(shapes, tmp_path, **{**FAST, "SOLVER.MAX_ITER": 1})
     Ranks(2, "train", words, tmp_path, slurm=True).succeed()
     assert "process 2 of 2" in logs(tmp_path)
+
+
+def test_weights_are_read_by_one_rank_and_shared(shapes, tmp_path):
+    changes = {**FAST, "SOLVER.EMA.ENABLED": True, "SOLVER.IMS_PER_BATCH": 2}
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        Ranks(1, "train", command(shapes, folder, **changes), folder).succeed()
+        if count == 2:
+            (folder / "model_final.pth").unlink()
+            (folder / "last_checkpoint").write_text("model_0000001.pth")
+            words = command(shapes, folder, "--resume", **changes)
+            Ranks(2, "files_of_the_main_process_alone", words, folder).succeed()
+    one, two = (torch.load(tmp_path / n / "model_final.pth") for n in "12")
+    for key in ("model", "ema"):
+        torch.testing.assert_close(one[key], two[key], rtol=1e-2, atol=5e-2)
+    weights = {"MODEL.WEIGHTS": tmp_path / "2" / "model_final.pth"}
+    words = command(shapes, tmp_path, "--eval-only", **FAST, **weights)
+    Ranks(2, "files_of_the_main_process_alone", words, tmp_path).succeed()

@@ -8,6 +8,7 @@ import torch
 
 import train_net
 from kmax_deeplab.d2.config.run import load_config
+from kmax_deeplab.d2.engine import rehearsal
 from kmax_deeplab.modeling import resnet
 from tests.test_train_net import one_thread, run  # noqa: F401  an automatic fixture
 from tests.tiny_run import ROOT, TINY, command
@@ -31,6 +32,9 @@ def test_every_config_trains_saves_and_evaluates_on_any_machine(path, tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     monkeypatch.setattr(resnet, "STEM_CHANNELS", 8)
+    monkeypatch.setattr(rehearsal, "ITERATIONS", 2)
+    monkeypatch.setattr(rehearsal, "IMAGES", 2)
+    monkeypatch.setattr(rehearsal, "SIZE", (60, 80))
     stages = len(load_config(path).MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_LAYERS)
     decoder = {
         "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_LAYERS": [1] * stages,
@@ -43,7 +47,7 @@ def test_every_config_trains_saves_and_evaluates_on_any_machine(path, tmp_path, 
     assert "PQ" in results["panoptic_seg"]
     folder = tmp_path / "out" / "fast_dev_run"
     saved = torch.load(folder / "model_final.pth")
-    assert saved["iteration"] == 2 and (folder / "model_0000001.pth").is_file()
+    assert saved["iteration"] == 1 and (folder / "model_0000000.pth").is_file()
     lines = [json.loads(line) for line in (folder / "metrics.json").open()]
     assert any("total_loss" in line for line in lines)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["fast_dev_run"]

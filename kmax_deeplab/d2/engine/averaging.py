@@ -15,13 +15,16 @@ class AveragedWeights(HookBase):
     Args:
         model: bare, on its device.
         decay: share of the average that a step keeps; less at the beginning.
+
+    Attributes:
+        is_loaded: whether it goes on from a checkpoint.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         for layer in model.modules():
             if isinstance(layer, DropPath):
                 layer.draws = None  # of the last batch
-        self._source, self._is_loaded = model, False
+        self._source, self.is_loaded = model, False
         self._average = ModelEmaV3(model, decay, use_warmup=True)
 
     @property
@@ -31,7 +34,7 @@ class AveragedWeights(HookBase):
 
     def before_train(self) -> None:
         """Begins with the weights that the training begins with."""
-        if not self._is_loaded:
+        if not self.is_loaded:
             self._average.set(self._source)
 
     def after_step(self) -> None:
@@ -53,4 +56,4 @@ class Saved:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with an average."""
         self._average.model.load_state_dict(state_dict)
-        self._average._is_loaded = True
+        self._average.is_loaded = True

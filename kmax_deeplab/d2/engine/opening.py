@@ -23,6 +23,7 @@ from kmax_deeplab.d2.config.check import validate
 from kmax_deeplab.d2.config.files import read_config_file, read_config_text
 from kmax_deeplab.d2.config.run import adapt_to_machine, merge_config
 from kmax_deeplab.d2.data.classes import first_classes, prepare_datasets, prepare_prediction
+from kmax_deeplab.d2.ranks.group import from_main, load_once
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.compilation import missing_to_compile
 
@@ -89,10 +90,11 @@ def fit(
     validate(cfg)
     if purpose == NO_DATA:
         return Run(cfg, None, sentences)
-    classes = identity_of_weights(cfg, start, train=purpose == TRAIN).categories
+    train = purpose == TRAIN
+    classes = from_main(identity_of_weights, cfg, start, train).categories
     if purpose == PREDICT:
         return Run(cfg, prepare_prediction(cfg, given, classes), sentences)
-    sentences += prepare_datasets(cfg, train=purpose == TRAIN, classes=classes)
+    sentences += prepare_datasets(cfg, train=train, classes=classes)
     _, categories = first_classes((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST), classes)
     return Run(cfg, categories, sentences)
 
@@ -116,7 +118,8 @@ def open_model(
         FileNotFoundError, ValueError: the weights are missing or do not fit.
     """
     model = build(cfg, categories, many_images=many_images)
-    KMaXCheckpointer(model).load_complete(str(weights or cfg.MODEL.WEIGHTS))
+    checkpointer = KMaXCheckpointer(model)
+    load_once(lambda: checkpointer.load_complete(str(weights or cfg.MODEL.WEIGHTS)), model)
     return model.only_predict()
 
 
@@ -194,7 +197,7 @@ def _config_of(weights: str | Path) -> dict:
     return read_config_text(text, f"the config in {weights}")
 
 
-def identity_of_weights(cfg: CfgNode, start: Path | None = None, *, train: bool) -> Identity:
+def identity_of_weights(cfg: CfgNode, start: Path | None, train: bool) -> Identity:
     """Returns what the weights that a run begins with say about their model.
 
     Args:

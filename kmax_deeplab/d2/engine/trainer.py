@@ -62,7 +62,7 @@ from kmax_deeplab.d2.evaluation.build import (
     verify,
     warn_of_excess,
 )
-from kmax_deeplab.d2.ranks.group import end_all, tell
+from kmax_deeplab.d2.ranks.group import end_all, from_main, load_once, tell
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
 from kmax_deeplab.modeling.folding import folded_norms
@@ -151,10 +151,18 @@ class Trainer(DefaultTrainer):
         Raises:
             FileNotFoundError, ValueError: the weights are missing, damaged or do not fit.
         """
+        models = [m for m in (self.checkpointer.model, self.average and self.average.model) if m]
         if start is None:
-            self.checkpointer.load(self.cfg.MODEL.WEIGHTS, checkpointables=[])
+            weights = self.cfg.MODEL.WEIGHTS
+            load_once(lambda: self.checkpointer.load(weights, checkpointables=[]), *models)
             return
-        self.checkpointer.load_complete(str(start))
+        load_once(lambda: self.checkpointer.load_complete(str(start)), *models)
+        self._loaded = from_main(lambda: self._loaded)
+        if not comm.is_main_process():
+            self.load_state_dict(self._loaded)
+        self._loaded = None
+        if self.average:
+            self.average.is_loaded = from_main(lambda: self.average.is_loaded)
         self.start_iter = self.iter + 1
         if self.start_iter > self.max_iter:
             raise ValueError(
@@ -294,6 +302,7 @@ class Trainer(DefaultTrainer):
         Raises:
             ValueError: its optimiser is another one, or of other parameters.
         """
+        self._loaded = state_dict
         require_same_optimizer(self._trainer.optimizer, state_dict["_trainer"]["optimizer"])
         with configured_rates(self._trainer.optimizer, self.scheduler):
             super().load_state_dict(state_dict)

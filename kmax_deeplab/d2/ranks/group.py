@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
-from torch import distributed
+from torch import distributed, nn
 
 from kmax_deeplab import command
 from kmax_deeplab.d2.ranks.places import Place, find_place
@@ -103,6 +103,24 @@ def from_main(function: Callable[..., Result], *arguments: object) -> Result:
     if parcel[1] is not None:
         raise parcel[1]
     return parcel[0]
+
+
+def load_once(load: Callable[[], object], *models: nn.Module) -> None:
+    """Fills models in the main process, and those of all others with the same.
+
+    The files that are read need not be there on other machines.
+
+    Args:
+        load: fills them.
+        *models: of every process, alike.
+    """
+    from_main(lambda: load() and None)
+    if comm.get_world_size() == 1:
+        return
+    for value in [v for model in models for v in model.state_dict().values()]:
+        sent = value.contiguous()  # which most weights are not: their channels come last
+        distributed.broadcast(sent, src=0)
+        value.copy_(sent)
 
 
 def object_group() -> distributed.ProcessGroup:
