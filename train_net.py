@@ -17,6 +17,7 @@ from kmax_deeplab import command
 from kmax_deeplab.d2.engine.launch import build_parser, comm, launch, parse
 from kmax_deeplab.d2.engine.opening import Run, open_model
 from kmax_deeplab.d2.engine.preview import preview
+from kmax_deeplab.d2.engine.progress import ProgressLine
 from kmax_deeplab.d2.engine.setup import find_weights, read, setup, train
 from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.d2.evaluation.build import verify
@@ -63,7 +64,9 @@ def main(args: argparse.Namespace) -> dict[str, Any] | None:
             return show(run)
         if args.eval_only:
             return evaluate(run, args.resume)
-        _, results = train(run, Trainer, resume=args.resume)
+        shown = comm.is_main_process() and sys.stderr.isatty()
+        hooks = [ProgressLine(sys.stderr)] if shown else []
+        _, results = train(run, Trainer, resume=args.resume, hooks=hooks)
         return results
 
 

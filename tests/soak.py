@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -124,11 +125,9 @@ def soak_memory(args: argparse.Namespace, folder: Path) -> None:
         except OSError:
             break
         (resident,) = (x for x in status.splitlines() if x.startswith("VmRSS"))
-        lines = (
-            [x for x in log.read_text().splitlines() if "INFO: iter " in x] if log.exists() else []
-        )
-        at = lines[-1].split(" iter ")[1].split(",")[0] if lines else "0"
-        seen.append((int(at), int(resident.split()[1]) // 1024, handles))
+        said = log.read_text() if log.exists() else ""
+        at = int((re.findall(r"INFO: iter (\d+)", said) or ["0"])[-1])
+        seen.append((at, int(resident.split()[1]) // 1024, handles))
         print(f"iteration {at}: {seen[-1][1]} MiB, {handles} handles", flush=True)
     ranks.succeed()
     late = [x for x in seen if x[0] > args.iterations // 5]

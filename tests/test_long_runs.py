@@ -294,3 +294,16 @@ def test_a_folder_that_cannot_be_written_is_named(shapes, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=str(tmp_path / "file")):
         run(shapes, tmp_path / "file" / "run")
+
+
+def test_tensorboard_shows_layers_classes_and_pictures(shapes, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(shapes, tmp_path, **{"TEST.SHOWN_IMAGES": 1, "TEST.EVAL_PERIOD": 2})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    figures = set(events.Tags()["scalars"])
+    assert {"layer 0/loss_ce", "final/loss_dice", "step/gradient_norm", "total_loss"} <= figures
+    assert {"panoptic_seg PQ by class/disc", "run/images_per_second", "step/lr"} <= figures
+    (name,) = events.Tags()["images"]
+    assert name.startswith("examples/image ") and len(events.Images(name)) == 2
+    (tmp_path / "shown.png").write_bytes(events.Images(name)[0].encoded_image_string)

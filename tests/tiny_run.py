@@ -26,6 +26,7 @@ TINY = {
     "SOLVER.WARMUP_ITERS": 1,
     "SOLVER.CHECKPOINT_PERIOD": 2,
     "SEED": -1,
+    "TEST.SHOWN_IMAGES": 0,
 }
 
 

@@ -94,6 +94,12 @@ def _add_solver(cfg: CfgNode) -> None:
 
 
 def _add_run(cfg: CfgNode) -> None:
+    # Who shows figures and pictures beside metrics.json: "tensorboard", "wandb", "mlflow"; the
+    # packages of the last two are to be installed.
+    cfg.LOGGERS = ["tensorboard"]
+    # Images of the first test dataset that they show after each evaluation, with the prediction and
+    # the assignment of every k-means layer.
+    cfg.TEST.SHOWN_IMAGES = 2
     # Same numbers bit for bit on the same machine, on GPUs too, which become slower.
     cfg.DETERMINISTIC = False
     cfg.DIST = CfgNode()

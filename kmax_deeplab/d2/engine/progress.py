@@ -44,6 +44,7 @@ class ProgressLine(HookBase):
         )
 
     def _show(self, line: str, last: bool) -> None:
-        start, end = ("\r", "\n" if last else "") if self._rewrites else ("", "\n")
+        # The cursor stays at the beginning, where what others write takes the place of the line.
+        start, end = ("\x1b[K", "\n" if last else "\r") if self._rewrites else ("", "\n")
         self.stream.write(start + line + end)
         self.stream.flush()

@@ -23,6 +23,7 @@ from kmax_deeplab.d2.config.check import tell_surprises, validate_evaluation, va
 from kmax_deeplab.d2.engine.opening import EVALUATE, TRAIN, Run, fit, read_config
 from kmax_deeplab.d2.engine.rehearsal import shorten
 from kmax_deeplab.d2.engine.run_log import log_start, log_to_folder
+from kmax_deeplab.d2.engine.trackers import require_packages
 from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.d2.ranks.group import from_main, tell
 from kmax_deeplab.run_folder import find_start, locked, require_vacant, set_aside, sweep
@@ -76,6 +77,7 @@ def setup(args: argparse.Namespace, cfg: CfgNode) -> Run:
         validate_evaluation(cfg)
     else:
         validate_training(cfg, comm.get_world_size())
+        require_packages(cfg.LOGGERS)
     cfg.freeze()
     if args.dry_run:
         return run

@@ -3,19 +3,15 @@ leaves.
 """
 
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
 from torch import nn
 
 from kmax_deeplab.d2.data.catalog import categories_of
+from kmax_deeplab.d2.engine.pictures import draw_examples
 from kmax_deeplab.d2.engine.trainer import Trainer
-from kmax_deeplab.data.samples.reading import read_labelled
-from kmax_deeplab.visualize.examples import Example, Segmentation, layer_panels, make_example
 from kmax_deeplab.visualize.loss_curves import read_losses
 from kmax_deeplab.visualize.report import Report
 from kmax_deeplab.visualize.scores import read_scores
@@ -52,7 +48,7 @@ def make_report(
         categories=categories,
         settings={**settings, **describe_run(cfg, model)},
         losses=read_losses(metrics) if metrics.is_file() else {},
-        examples=collect_examples(cfg, model, dataset, count),
+        examples=draw_examples(model, Trainer.build_test_loader(cfg, dataset), categories, count),
     )
 
 
@@ -66,42 +62,3 @@ def describe_run(cfg: CfgNode, model: nn.Module) -> dict[str, str]:
         "clusters": str(cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES),
         "machine": f"{cfg.MODEL.DEVICE}, PyTorch {torch.__version__}",
     }
-
-
-@torch.no_grad()
-def collect_examples(cfg: CfgNode, model: nn.Module, dataset: str, count: int) -> list[Example]:
-    """Draws the first images of a dataset: ground truth, prediction, assignment of every layer.
-
-    Args:
-        cfg: describes the test-time input.
-        model: the meta-architecture; it is left in evaluation mode.
-        dataset: name of a registered panoptic dataset.
-        count: most images to draw.
-    """
-    model.eval()
-    records = {record["image_id"]: record for record in DatasetCatalog.get(dataset)}
-    categories = categories_of(dataset)
-    examples = []
-    for inputs in islice(Trainer.build_test_loader(cfg, dataset), count):
-        record = records[inputs[0]["image_id"]]
-        ids, segments_info = model(inputs)[0]["panoptic_seg"]
-        segmentations = {
-            "ground truth": read_truth(record),
-            "prediction": Segmentation(ids.cpu().numpy(), segments_info),
-        }
-        image = read_labelled(record).image
-        predictions, geometries = model.layers_of(inputs)
-        layers = layer_panels(image, predictions, *geometries)
-        name = f"image {record['image_id']}"
-        examples.append(make_example(name, image, segmentations, categories, layers))
-    return examples
-
-
-def read_truth(record: dict) -> Segmentation:
-    """Reads the labels of a record; crowds are void."""
-    labelled = read_labelled(record)
-    segments_info = [
-        {"id": index, "category_id": segment.category, "isthing": segment.is_thing}
-        for index, segment in enumerate(labelled.segments)
-    ]
-    return Segmentation(labelled.segment_map.astype(np.int64), segments_info)

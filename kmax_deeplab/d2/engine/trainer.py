@@ -21,7 +21,7 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.engine import DefaultTrainer, HookBase, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from detectron2.utils.events import CommonMetricPrinter, EventStorage, EventWriter
+from detectron2.utils.events import EventStorage, EventWriter, JSONWriter
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config.files import read_config_file
 from kmax_deeplab.d2.config.run import describe_changes
-from kmax_deeplab.d2.data.catalog import panoptic_jsons
+from kmax_deeplab.d2.data.catalog import categories_of, panoptic_jsons
 from kmax_deeplab.d2.data.damage import counted
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.data.shared import forget
@@ -45,6 +45,7 @@ from kmax_deeplab.d2.engine.averaging import AveragedWeights, Saved
 from kmax_deeplab.d2.engine.checkpoints import Checkpoints, KeepBest
 from kmax_deeplab.d2.engine.health import WINDOW, Health, Lines
 from kmax_deeplab.d2.engine.opening import build
+from kmax_deeplab.d2.engine.pictures import draw_examples, one_picture
 from kmax_deeplab.d2.engine.precise_norms import PreciseNorms
 from kmax_deeplab.d2.engine.solver import (
     build_lr_scheduler,
@@ -56,6 +57,7 @@ from kmax_deeplab.d2.engine.solver import (
 )
 from kmax_deeplab.d2.engine.step import build_step, has_unused_parameters
 from kmax_deeplab.d2.engine.stopping import StopRequestedError, StopWhenAsked
+from kmax_deeplab.d2.engine.trackers import TRACKERS, TrackerWriter
 from kmax_deeplab.d2.evaluation.build import (
     build_evaluator,
     evaluated_records,
@@ -69,8 +71,6 @@ from kmax_deeplab.modeling.folding import folded_norms
 from kmax_deeplab.run_folder import forget_metrics_from
 
 logger = logging.getLogger(__name__)
-LINES = CommonMetricPrinter
-"""Detectron2's line of an iteration, in whose place comes ours."""
 
 
 def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
@@ -193,8 +193,10 @@ class Trainer(DefaultTrainer):
         return [*filter(None, built), StopWhenAsked(settings.TIME_LIMIT)]
 
     def build_writers(self) -> list[EventWriter]:
-        """Builds what keeps the figures: metrics.json and TensorBoard, as Detectron2 names them."""
-        return [writer for writer in super().build_writers() if not isinstance(writer, LINES)]
+        """Builds what keeps the figures: metrics.json, as Detectron2 writes it, and LOGGERS."""
+        path = str(Path(self.cfg.OUTPUT_DIR, "metrics.json"))
+        trackers = [TRACKERS[name][1](self.cfg) for name in self.cfg.LOGGERS]
+        return [JSONWriter(path), TrackerWriter(trackers)]
 
     def stop(self, reason: str) -> None:
         """Ends the training after this iteration, with a checkpoint."""
@@ -208,10 +210,26 @@ class Trainer(DefaultTrainer):
         results = self.test(self.cfg, self.model)
         if self.average:
             results = {**results, "ema": self.test(self.cfg, self.average.model, folder="ema")}
+        if comm.is_main_process() and self.cfg.LOGGERS:
+            self._show_examples()
         self.evaluation_seconds += time.perf_counter() - began
         self.is_evaluating = False
         self._last_eval_results = results
         return results
+
+    def _show_examples(self) -> None:
+        """Draws some test images for LOGGERS, while the other ranks wait."""
+        name, count = self.cfg.DATASETS.TEST[0], self.cfg.TEST.SHOWN_IMAGES
+        is_panoptic = self.cfg.MODEL.KMAX_DEEPLAB.TEST.PANOPTIC_ON
+        if not (count and is_panoptic and categories_of(name)):
+            return
+        records = evaluated_records(self.cfg, name)[:count]
+        mapper, bare = EvaluationMapper(self.cfg), self.checkpointer.model
+        batches = ([mapper(record)] for record in records)
+        for example in draw_examples(bare, batches, categories_of(name), count):
+            picture = one_picture(example).transpose(2, 0, 1)  # as Detectron2 has it
+            self.storage.put_image(f"examples/{example.name}", picture)
+        bare.train()
 
     @property
     def is_step_skipped(self) -> bool:
