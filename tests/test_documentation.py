@@ -34,6 +34,8 @@ record() { printf '%s\\0' "$@"; printf '\\n\\0'; }
 python() { record "$@"; }
 make() { :; }
 pip() { :; }
+torchrun() { while [[ $1 == --* ]]; do shift; done; python "$@"; }
+srun() { while [[ $1 == --* ]]; do shift; done; "$@"; }
 """
 """Instead of running, the programs tell the words that they are given."""
 TRIAL = {
