@@ -25,7 +25,7 @@ ROOMS = {
     "data": {"structures", "whole_files"},
     "model": {"data", "modeling", "noise", "postprocessing", "structures"},
     "checkpoint": {"data", "model", "whole_files"},
-    "predict": {"checkpoint", "data", "model"},
+    "predict": {"checkpoint", "data", "model", "run_stamp", "whole_files"},
     "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
     "benchmark": {"structures", "data"},
 }

@@ -9,23 +9,31 @@ as the official panopticapi wants them, and `overlays/*.png`. An image that cann
 counted and left out, and the exit status is 1. The classes are those that the checkpoint names, or
 else those of the config's dataset; `--categories` reads them from any JSON with "categories", which
 may give others ids but no other names.
+
+Images that were predicted before by the same weights are left alone, so that a killed run goes on.
+Several processes share the images: by themselves under torchrun, srun or in SLURM arrays, elsewhere
+with `--share`; they fill one folder, and the last one completes `predictions.json`.
 """
 
 import argparse
+import hashlib
+import os
 import signal
 import sys
-import time
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from kmax_deeplab import command
 from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.data.format.categories import Categories, align, read_categories
-from kmax_deeplab.data.format.pngs import png_folder, write_ids, write_predictions_json
+from kmax_deeplab.data.format.pngs import png_folder, write_ids
 from kmax_deeplab.data.samples.reading import UnreadableImageError
 from kmax_deeplab.predict.images import name_images
+from kmax_deeplab.predict.journal import Journal, forget
 from kmax_deeplab.predict.predictor import PredictedImage, Predictor
+from kmax_deeplab.predict.shares import find_share, read_share
 from kmax_deeplab.visualize.overlays import draw_panoptic
 from kmax_deeplab.whole_files import write_png
 
@@ -42,6 +50,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
     parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
     parser.add_argument("--output", type=Path, default=Path("output/predictions"))
+    parser.add_argument("--share", help="2/8: only the second of eight shares of the images")
+    parser.add_argument("--restart", action="store_true", help="predict all images anew")
     parser.add_argument("images", type=Path, nargs="+", help="images, or folders of images")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(arguments)
@@ -106,32 +116,6 @@ def write(output: Path, name: str, predicted: PredictedImage, categories: Catego
     return {"image_id": name, "file_name": png, "segments_info": segments}
 
 
-class Journal:
-    """`predictions.json` of what is done so far: after every early image, later every few seconds.
-
-    Args:
-        path: of the JSON; an earlier one is replaced with the first entry.
-        categories: of the predictions.
-    """
-
-    EARLY, PERIOD = 50, 5.0
-
-    def __init__(self, path: Path, categories: Categories) -> None:
-        self.path, self.categories, self.entries = path, categories, []
-        self._written = 0.0
-
-    def add(self, entry: dict) -> None:
-        """Adds an image."""
-        self.entries.append(entry)
-        if len(self.entries) <= self.EARLY or time.monotonic() - self._written > self.PERIOD:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes all entries."""
-        write_predictions_json(self.path, self.entries, self.categories.to_json())
-        self._written = time.monotonic()
-
-
 def predict_all(predict: Predictor, named: dict[str, Path], journal: Journal) -> int:
     """Predicts images one after the other and writes what is found; returns how many it cannot."""
     failed, progress = 0, tqdm(named.items(), unit="image")
@@ -143,10 +127,31 @@ def predict_all(predict: Predictor, named: dict[str, Path], journal: Journal) ->
                 failed += 1
                 progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
             else:
-                journal.add(write(journal.path.parent, name, predicted, journal.categories))
+                entry = write(journal.path.parent, name, predicted, journal.categories)
+                journal.add(name, entry)
     finally:
-        journal.flush()
+        journal.join()
     return failed
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, str]:
+    """Returns what predictions depend on, as text."""
+    files = {"weights": args.weights, "config": args.config_file, "categories": args.categories}
+    return {
+        **{name: digest(path) for name, path in files.items() if path},
+        "options": " ".join(args.opts),
+    }
+
+
+def digest(path: str | Path) -> str:
+    """Returns a text that another content of a file would change; an address stays as it is."""
+    if not Path(path).is_file():
+        return str(path)
+    content = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(2**20):
+            content.update(block)
+    return content.hexdigest()
 
 
 def warn_of_used_up_queries(entries: list[dict], num_queries: int) -> None:
@@ -161,17 +166,29 @@ def warn_of_used_up_queries(entries: list[dict], num_queries: int) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predicts all images; returns how many could not be read."""
+    """Predicts this process's share of the images; returns how many could not be read."""
+    share = read_share(args.share) if args.share else find_share(os.environ)
     named = name_images(args.images)
     require_apart(named, args.output)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(share.local % torch.cuda.device_count())
     predict, categories = open_predictor(args)
-    journal = Journal(args.output / "predictions.json", categories)
-    failed = predict_all(predict, named, journal)
-    print(f"{journal.path}: {len(journal.entries)} images; pictures in {args.output / 'overlays'}")
+    if args.restart:
+        forget(args.output)
+    journal = Journal(args.output, list(named), categories, settings_of(args))
+    own = share.of(list(named))
+    left = {name: named[name] for name in own if not journal.knows(name, named[name])}
+    if len(left) < len(own):
+        print(f"{len(own) - len(left)} of {len(own)} images are predicted already.", flush=True)
+    failed = predict_all(predict, left, journal)
+    print(
+        f"{journal.path}: {journal.join()} of {len(named)} images; pictures in "
+        f"{args.output / 'overlays'}"
+    )
     num_queries = predict.model.sem_seg_head.predictor.cluster_centers.embedding_dim
-    warn_of_used_up_queries(journal.entries, num_queries)
+    warn_of_used_up_queries(list(journal.entries.values()), num_queries)
     if failed:
-        print(f"{failed} of {len(named)} images could not be read.", file=sys.stderr)
+        print(f"{failed} of {len(left)} images could not be read.", file=sys.stderr)
     return failed
 
 
