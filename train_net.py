@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kmax_deeplab import command
+from kmax_deeplab.d2.engine.evaluation import evaluate_on
 from kmax_deeplab.d2.engine.launch import build_parser, comm, launch, parse
 from kmax_deeplab.d2.engine.opening import Run, open_model
 from kmax_deeplab.d2.engine.preview import preview
@@ -30,6 +31,8 @@ CONFIGS = Path(__file__).parent / "configs"
 def evaluate(run: Run, resume: bool) -> dict[str, Any]:
     """Evaluates `MODEL.WEIGHTS`, or with `--resume` the last checkpoint of `OUTPUT_DIR`.
 
+    One that was killed is gone on with.
+
     Raises:
         ValueError: no checkpoint is named, or it leaves parameters of the model untouched.
     """
@@ -37,8 +40,9 @@ def evaluate(run: Run, resume: bool) -> dict[str, Any]:
     weights = from_main(find_start, Path(cfg.OUTPUT_DIR))[0] if resume else cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("--eval-only needs a checkpoint: add MODEL.WEIGHTS path/to/model.pth")
-    results = Trainer.test(cfg, open_model(cfg, run.categories, weights, many_images=True))
-    if comm.is_main_process():
+    model = open_model(cfg, run.categories, weights, many_images=True)
+    results = evaluate_on(cfg, model, Path(weights))
+    if comm.is_main_process() and results:
         verify(cfg, results)
     return results
 

@@ -140,3 +140,20 @@ def files_of_the_main_process_alone() -> None:
 
     if os.environ["RANK"] != "0":
         checkpointer.read_checkpoint = opening.read_identity = refuse
+
+
+def killed_in_evaluation() -> None:
+    """Kills the process after its fifth image, with a snapshot after each."""
+    from kmax_deeplab.d2.evaluation import progress
+    from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
+
+    progress.PERIOD, progress.MOST_SHARE = 0, 1e9
+    process, seen = PanopticEvaluator.process, []
+
+    def mortal(self: PanopticEvaluator, inputs: list, outputs: list) -> None:
+        seen.extend(inputs)
+        if len(seen) > 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        process(self, inputs, outputs)
+
+    PanopticEvaluator.process = mortal

@@ -401,9 +401,17 @@ class Trainer(DefaultTrainer):
             return super().test(cfg, model, evaluators)
 
     @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
-        """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch."""
-        records = evaluated_records(cfg, dataset_name)
+    def build_test_loader(
+        cls, cfg: CfgNode, dataset_name: str, records: Sequence[dict] | None = None
+    ) -> DataLoader:
+        """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch.
+
+        Args:
+            cfg: the config.
+            dataset_name: in the catalogs.
+            records: those that are to be evaluated; None: all that the config asks for.
+        """
+        records = evaluated_records(cfg, dataset_name) if records is None else list(records)
         mapper = EvaluationMapper(cfg, with_truth=cfg.MODEL.KMAX_DEEPLAB.TEST.PANOPTIC_ON)
         return make_loader(
             MapDataset(DatasetFromList(records, copy=False), mapper),
@@ -418,6 +426,11 @@ class Trainer(DefaultTrainer):
 
         With several test datasets each has a folder of its own there.
         """
-        folder = Path(cfg.OUTPUT_DIR, "inference", below)
-        folder = folder / dataset_name if len(cfg.DATASETS.TEST) > 1 else folder
+        folder = cls.results_folder(cfg, dataset_name, below)
         return build_evaluator(cfg, dataset_name, str(folder))
+
+    @classmethod
+    def results_folder(cls, cfg: CfgNode, dataset_name: str, below: str = "") -> Path:
+        """Returns the folder of the results on a test dataset."""
+        folder = Path(cfg.OUTPUT_DIR, "inference", below)
+        return folder / dataset_name if len(cfg.DATASETS.TEST) > 1 else folder

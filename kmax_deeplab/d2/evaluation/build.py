@@ -27,6 +27,7 @@ from kmax_deeplab.d2.evaluation.cityscapes import (
 )
 from kmax_deeplab.d2.evaluation.instances import InstanceEvaluator
 from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
+from kmax_deeplab.d2.evaluation.progress import Progress, State
 from kmax_deeplab.d2.evaluation.semantic import SemanticEvaluator
 from kmax_deeplab.d2.evaluation.task import Task, make_task, require_panoptic
 from kmax_deeplab.d2.ranks.group import patient_barrier
@@ -81,6 +82,7 @@ class AllMetrics(DatasetEvaluators):
         dataset_name: in the catalogs.
         num_images: number of images that are evaluated.
         output_folder: where results.json goes.
+        progress: where snapshots lie if the evaluation may be killed.
     """
 
     def __init__(
@@ -89,12 +91,46 @@ class AllMetrics(DatasetEvaluators):
         dataset_name: str,
         num_images: int,
         output_folder: str,
+        progress: Progress | None = None,
     ) -> None:
         super().__init__(evaluators)
         self._name, self._num_images, self._folder = dataset_name, num_images, Path(output_folder)
+        self._progress, self._seen = progress, set()
+
+    postponed = False
+    """Whether others have to look at images before results can be told."""
+
+    def reset(self) -> None:
+        """Forgets all images, but for those of snapshots, which the main process takes over."""
+        seen, states = self._progress.load() if self._progress else (set(), [])
+        super().reset()
+        self._seen = set()
+        if comm.is_main_process() and not self.postponed:
+            self._take_over(seen, states)
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Hands images to all evaluators; writes a snapshot when it is time."""
+        super().process(inputs, outputs)
+        if self._progress is None:
+            return
+        self._seen |= {given["image_id"] for given in inputs}
+        if self._progress.is_due():
+            self.save()
+
+    def save(self) -> None:
+        """Writes a snapshot of this process."""
+        self._progress.save(self._seen, [evaluator.state() for evaluator in self._evaluators])
+
+    def _take_over(self, seen: set, states: list[State]) -> None:
+        self._seen = set(seen)
+        for state in states:
+            for evaluator, own in zip(self._evaluators, state, strict=True):
+                evaluator.add(own)
 
     def evaluate(self) -> OrderedDict:
         """Returns {task: {metric: percent}} on the main process, an empty dict on the others."""
+        if self.postponed:
+            return OrderedDict()
         results = OrderedDict()
         for evaluator in self._evaluators:
             patient_barrier()  # what the main process does alone may take long
@@ -109,12 +145,15 @@ class AllMetrics(DatasetEvaluators):
         return results
 
 
-def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+def build_evaluator(
+    cfg: CfgNode, dataset_name: str, output_folder: str, progress: Progress | None = None
+) -> AllMetrics:
     """Builds the evaluators of all outputs that MODEL.KMAX_DEEPLAB.TEST turns on.
 
     Args:
         dataset_name: in the catalogs.
         output_folder: where results and, as configured, predictions and pictures go.
+        progress: where snapshots lie if the evaluation may be killed.
 
     Raises:
         FileNotFoundError: ground truth that an output needs is missing.
@@ -130,6 +169,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
         records=records,
         save_predictions=cfg.TEST.SAVE_PREDICTIONS,
         save_pictures=cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM,
+        is_continued=progress is not None and progress.is_continued,
     )
     evaluators = find_evaluators(task)
     switched_on = [kind for key, kind in evaluators.items() if test[key]]
@@ -145,7 +185,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
     refuse_overwriting(output_folder, task.metadata, records)
     warn_of_excess(cfg, dataset_name, records)
     built = [kind(task) for kind in switched_on]
-    return AllMetrics(built, dataset_name, len(records), output_folder)
+    return AllMetrics(built, dataset_name, len(records), output_folder, progress)
 
 
 def find_evaluators(task: Task) -> dict[str, Callable[[Task], DatasetEvaluator]]:

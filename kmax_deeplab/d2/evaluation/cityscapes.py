@@ -51,6 +51,7 @@ class OfficialEvaluator(DatasetEvaluator):
         self._truth_folder = Path(task.metadata.gt_dir).absolute()
         self._image_ids = [record["image_id"] for record in task.records]
         self._whole = WholeFolder(task.folder.absolute() / self.directory)
+        self._is_continued = task.is_continued
         self._keep, self._folder = task.save_predictions, self._whole.partial
 
     @abstractmethod
@@ -68,9 +69,16 @@ class OfficialEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forgets all images; what an earlier evaluation wrote stays until this one is complete."""
         if comm.is_main_process():
-            self._whole.clear()
-            self._folder.mkdir(parents=True)
+            if not self._is_continued:
+                self._whole.clear()
+            self._folder.mkdir(parents=True, exist_ok=True)
         comm.synchronize()
+
+    def state(self) -> None:
+        """Returns nothing for a snapshot: what is known lies in files."""
+
+    def add(self, state: None) -> None:
+        """Adds nothing."""
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Writes predictions.

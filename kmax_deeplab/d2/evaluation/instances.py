@@ -77,6 +77,15 @@ class InstanceEvaluator(DatasetEvaluator):
         """Forgets all images."""
         self._images, self._found, self._truth = [], [], []
 
+    def state(self) -> tuple:
+        """Returns what is known of the images so far, for a snapshot."""
+        return self._images, self._found, self._truth
+
+    def add(self, state: tuple) -> None:
+        """Adds what a snapshot knows."""
+        for own, more in zip((self._images, self._found, self._truth), state, strict=True):
+            own += more
+
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Encodes the instances of things; stuff has no instances to compare with.
 
@@ -105,6 +114,10 @@ class InstanceEvaluator(DatasetEvaluator):
         images, found, truth = (
             [entry for part in parts for entry in part] for parts in zip(*gathered, strict=True)
         )
+        order = {image_id: position for position, image_id in enumerate(self._records)}
+        images.sort(key=lambda image: order[image["id"]])  # whoever predicted them
+        for entries in (found, truth):
+            entries.sort(key=lambda entry: order[entry["image_id"]])
         if self._output:
             write_json(self._output / "coco_instances_results.json", found)
         if self._json is None:  # numpy makes texts of numbers that it sorts beside texts

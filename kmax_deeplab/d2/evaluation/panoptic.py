@@ -63,7 +63,7 @@ class PanopticEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forgets all images; what an earlier evaluation wrote stays until this one is complete."""
-        if self._output and comm.is_main_process():
+        if self._output and comm.is_main_process() and not self._task.is_continued:
             self._pngs.clear()
             self._pictures.clear()
         comm.synchronize()
@@ -72,7 +72,20 @@ class PanopticEvaluator(DatasetEvaluator):
         self._later = InOrder()
         # Every rank sees its own images, so each draws its share of the pictures.
         share = range(comm.get_rank(), self._task.save_pictures, comm.get_world_size())
-        self._pictures_left = len(share)
+        there = list(self._pictures.partial.rglob("*.png")) if self._task.is_continued else []
+        self._pictures_left = max(len(share) - len(there), 0)
+
+    def state(self) -> tuple:
+        """Returns what is known of the images so far, for a snapshot."""
+        self._later.finish()
+        return self._statistics, self._predictions, self._without_pixels
+
+    def add(self, state: tuple) -> None:
+        """Adds what a snapshot knows."""
+        statistics, predictions, without_pixels = state
+        self._statistics |= statistics
+        self._predictions += predictions
+        self._without_pixels += without_pixels
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Compares results with the ground truth and writes the files that were asked for.

@@ -56,6 +56,17 @@ class SemanticEvaluator(SemSegEvaluator):
         self.input_file_to_gt_file = files or {name: name for name in self._records}
         self.sem_seg_loading_fn = self._derive if files is None else self._read
 
+    def state(self) -> tuple:
+        """Returns what is known of the images so far, for a snapshot."""
+        return self._conf_matrix, self._b_conf_matrix, self._predictions
+
+    def add(self, state: tuple) -> None:
+        """Adds what a snapshot knows."""
+        confusion, at_boundaries, predictions = state
+        self._conf_matrix += confusion
+        self._b_conf_matrix += at_boundaries
+        self._predictions += predictions
+
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Compares images; classes that the dataset does not list are never the answer.
 

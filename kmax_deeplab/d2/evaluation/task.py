@@ -22,6 +22,7 @@ class Task:
         folder: of results; None writes nothing.
         save_predictions: whether predictions are kept there in the format of the benchmark.
         save_pictures: number of images of which a picture is.
+        is_continued: whether the files of an interrupted evaluation stay.
 
     Raises:
         ValueError: files are asked for, but no folder is given.
@@ -34,6 +35,7 @@ class Task:
     folder: Path | None = None
     save_predictions: bool = False
     save_pictures: int = 0
+    is_continued: bool = False
 
     def __post_init__(self) -> None:
         if self.folder is None and (self.save_predictions or self.save_pictures):
@@ -47,12 +49,13 @@ def make_task(
     records: Sequence[Mapping] | None = None,
     save_predictions: bool = False,
     save_pictures: int = 0,
+    is_continued: bool = False,
 ) -> Task:
     """Gathers what the catalogs know of a registered dataset.
 
     Args:
         name: in the catalogs.
-        folder, save_predictions, save_pictures: see `Task`.
+        folder, save_predictions, save_pictures, is_continued: see `Task`.
         records: the images to evaluate; all of the dataset if None.
 
     Raises:
@@ -68,6 +71,7 @@ def make_task(
         Path(folder) if folder else None,
         save_predictions=save_predictions,
         save_pictures=save_pictures,
+        is_continued=is_continued,
     )
 
 
