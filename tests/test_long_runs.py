@@ -263,12 +263,25 @@ def test_the_rate_follows_the_batch_where_it_is_asked_to(shapes, tmp_path):
     ) in (tmp_path / "log.txt").read_text()
 
 
-def test_a_file_that_vanishes_in_mid_run_is_left_out_and_counted(shapes, tmp_path, monkeypatch):
+@pytest.fixture
+def no_datasets():
+    """Empties the catalogs for a while."""
+    catalogs = DatasetCatalog, MetadataCatalog
+    before = [dict(catalog) for catalog in catalogs]
+    for name in ("shapes_train", "shapes_val"):
+        for catalog in catalogs:
+            catalog.pop(name, None)
+    yield
+    for catalog, entries in zip(catalogs, before, strict=True):
+        catalog.data.clear()
+        catalog.data.update(entries)
+
+
+def test_a_file_that_vanishes_in_mid_run_is_left_out_and_counted(
+    shapes, tmp_path, monkeypatch, no_datasets
+):
     data = tmp_path / "data"
     shutil.copytree(shapes, data)
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        for name in ("shapes_train", "shapes_val"):
-            catalog.pop(name, None)
     step, images = Trainer.run_step, sorted((data / "train/images").iterdir())
 
     def removing(trainer):

@@ -1,12 +1,16 @@
 """What a model makes of some images: a loader of inputs enters, drawn examples leave."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from torch import nn
 
+from kmax_deeplab.d2.data.catalog import categories_of
+from kmax_deeplab.d2.data.mapper import EvaluationMapper
+from kmax_deeplab.d2.evaluation.build import evaluated_records
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.samples.reading import read_labelled
 from kmax_deeplab.visualize.contact_sheet import contact_sheet
@@ -28,6 +32,27 @@ def draw_examples(
     model.eval()
     inputs = (given for batch in batches for given in batch)
     return [_draw(model, given, categories) for given in islice(inputs, count)]
+
+
+def show_examples(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[str, np.ndarray]]:
+    """Draws the first TEST.SHOWN_IMAGES images of the first test dataset, in this process alone.
+
+    Args:
+        cfg: the config.
+        model: the bare meta-architecture; its mode stays.
+
+    Yields:
+        a name and an (H, W, 3) uint8 RGB picture.
+    """
+    name, count = cfg.DATASETS.TEST[0], cfg.TEST.SHOWN_IMAGES
+    categories, was_training = categories_of(name), model.training
+    if not (count and cfg.MODEL.KMAX_DEEPLAB.TEST.PANOPTIC_ON and categories):
+        return
+    mapper = EvaluationMapper(cfg)
+    batches = ([mapper(record)] for record in evaluated_records(cfg, name)[:count])
+    for example in draw_examples(model, batches, categories, count):
+        yield example.name, one_picture(example)
+    model.train(was_training)
 
 
 def _draw(model: nn.Module, given: Mapping, categories: Categories) -> Example:

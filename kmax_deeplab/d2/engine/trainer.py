@@ -5,7 +5,6 @@ In: the config of an opened run. Out: Detectron2's output directory (`log.txt`, 
 for optimiser and schedule, which live in `solver`.
 """
 
-import inspect
 import logging
 import time
 import weakref
@@ -15,15 +14,11 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetFromList, MapDataset
-from detectron2.data.build import get_detection_dataset_dicts
-from detectron2.data.samplers import InferenceSampler
-from detectron2.engine import DefaultTrainer, HookBase, hooks
+from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from detectron2.utils.events import EventStorage, EventWriter, JSONWriter
+from detectron2.utils.events import EventStorage
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
@@ -31,22 +26,14 @@ from torch.utils.data import DataLoader
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.config.files import read_config_file
 from kmax_deeplab.d2.config.run import describe_changes
-from kmax_deeplab.d2.data.catalog import categories_of, panoptic_jsons
 from kmax_deeplab.d2.data.damage import counted
-from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
-from kmax_deeplab.d2.data.shared import forget
-from kmax_deeplab.d2.data.stream import (
-    TrainingStream,
-    build_stream_loader,
-    derive_seed,
-    make_loader,
-)
+from kmax_deeplab.d2.data.stream import derive_seed
 from kmax_deeplab.d2.engine.averaging import AveragedWeights, Saved
-from kmax_deeplab.d2.engine.checkpoints import Checkpoints, KeepBest
-from kmax_deeplab.d2.engine.health import WINDOW, Health, Lines
+from kmax_deeplab.d2.engine.distribute import distribute
+from kmax_deeplab.d2.engine.hooks import build_hooks
+from kmax_deeplab.d2.engine.loaders import build_test_loader, build_train_loader
 from kmax_deeplab.d2.engine.opening import build
-from kmax_deeplab.d2.engine.pictures import draw_examples, one_picture
-from kmax_deeplab.d2.engine.precise_norms import PreciseNorms
+from kmax_deeplab.d2.engine.pictures import show_examples
 from kmax_deeplab.d2.engine.solver import (
     build_lr_scheduler,
     build_optimizer,
@@ -56,45 +43,15 @@ from kmax_deeplab.d2.engine.solver import (
     require_same_optimizer,
 )
 from kmax_deeplab.d2.engine.step import build_step, has_unused_parameters
-from kmax_deeplab.d2.engine.stopping import StopRequestedError, StopWhenAsked
-from kmax_deeplab.d2.engine.trackers import TRACKERS, TrackerWriter
-from kmax_deeplab.d2.evaluation.build import (
-    build_evaluator,
-    evaluated_records,
-    verify,
-    warn_of_excess,
-)
-from kmax_deeplab.d2.ranks.group import end_all, from_main, load_once, tell
+from kmax_deeplab.d2.engine.stopping import StopRequestedError
+from kmax_deeplab.d2.evaluation.build import build_evaluator, verify
+from kmax_deeplab.d2.ranks.group import end_all, from_main, load_once, patient_barrier, tell
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
 from kmax_deeplab.modeling.folding import folded_norms
 from kmax_deeplab.run_folder import forget_metrics_from
 
 logger = logging.getLogger(__name__)
-
-
-def distribute(model: nn.Module, *, some_unused: bool = False) -> nn.Module:
-    """Wraps a model for gradient averaging if there are several processes, on GPUs or on CPUs.
-
-    Detectron2's `create_ddp_model` names a GPU even for a model on the CPU.
-
-    Args:
-        model: on its device.
-        some_unused: whether parameters may get no gradient, which costs a look at all of them.
-    """
-    if comm.get_world_size() == 1:
-        return model
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    devices = None if on_cpu else [comm.get_local_rank()]
-    known = inspect.signature(DistributedDataParallel).parameters
-    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DistributedDataParallel(
-        model,
-        device_ids=devices,
-        **{buffers: False},
-        find_unused_parameters=some_unused,
-        gradient_as_bucket_view=True,  # which saves a copy of all gradients
-    )
 
 
 class Trainer(DefaultTrainer):
@@ -175,28 +132,8 @@ class Trainer(DefaultTrainer):
 
     def build_hooks(self) -> list[HookBase]:
         """Builds Detectron2's hooks, and ours for checkpoints, health and an early end."""
-        cfg, images = self.cfg, images_per_step(self.cfg)
-        average, settings = self.average, cfg.CHECKPOINTER
-        self.checkpoints = Checkpoints(
-            self.checkpointer,
-            cfg.SOLVER.CHECKPOINT_PERIOD,
-            settings.MAX_TO_KEEP,
-            average and KMaXCheckpointer(average.model, cfg.OUTPUT_DIR, config=cfg.dump()),
-        )
-        built = [hooks.IterationTimer(), hooks.LRScheduler(), average, self._precise_norms()]
-        built += [self.checkpoints, hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate)]
-        if settings.BEST and cfg.TEST.EVAL_PERIOD:
-            built.append(KeepBest(self.checkpointer, settings.BEST))
-        if comm.is_main_process():
-            writers = hooks.PeriodicWriter(self.build_writers(), period=WINDOW)
-            built += [Health(images, torch.device(cfg.MODEL.DEVICE)), Lines(), writers]
-        return [*filter(None, built), StopWhenAsked(settings.TIME_LIMIT)]
-
-    def build_writers(self) -> list[EventWriter]:
-        """Builds what keeps the figures: metrics.json, as Detectron2 writes it, and LOGGERS."""
-        path = str(Path(self.cfg.OUTPUT_DIR, "metrics.json"))
-        trackers = [TRACKERS[name][1](self.cfg) for name in self.cfg.LOGGERS]
-        return [JSONWriter(path), TrackerWriter(trackers)]
+        self.checkpoints, built = build_hooks(self)
+        return built
 
     def stop(self, reason: str) -> None:
         """Ends the training after this iteration, with a checkpoint."""
@@ -211,42 +148,18 @@ class Trainer(DefaultTrainer):
         if self.average:
             results = {**results, "ema": self.test(self.cfg, self.average.model, folder="ema")}
         if comm.is_main_process() and self.cfg.LOGGERS:
-            self._show_examples()
+            for name, picture in show_examples(self.cfg, self.checkpointer.model):
+                self.storage.put_image(f"examples/{name}", picture.transpose(2, 0, 1))
+        patient_barrier()
         self.evaluation_seconds += time.perf_counter() - began
         self.is_evaluating = False
         self._last_eval_results = results
         return results
 
-    def _show_examples(self) -> None:
-        """Draws some test images for LOGGERS, while the other ranks wait."""
-        name, count = self.cfg.DATASETS.TEST[0], self.cfg.TEST.SHOWN_IMAGES
-        is_panoptic = self.cfg.MODEL.KMAX_DEEPLAB.TEST.PANOPTIC_ON
-        if not (count and is_panoptic and categories_of(name)):
-            return
-        records = evaluated_records(self.cfg, name)[:count]
-        mapper, bare = EvaluationMapper(self.cfg), self.checkpointer.model
-        batches = ([mapper(record)] for record in records)
-        for example in draw_examples(bare, batches, categories_of(name), count):
-            picture = one_picture(example).transpose(2, 0, 1)  # as Detectron2 has it
-            self.storage.put_image(f"examples/{example.name}", picture)
-        bare.train()
-
     @property
     def is_step_skipped(self) -> bool:
         """Whether the last step changed nothing, because it was not finite."""
         return self._trainer.skipped_in_row > 0
-
-    def _precise_norms(self) -> HookBase | None:
-        """Builds the hook that averages statistics of norms exactly, before they are used."""
-        settings = self.cfg.TEST.PRECISE_BN
-        if not settings.ENABLED:
-            return None
-        period = self.cfg.TEST.EVAL_PERIOD
-        bare = self.checkpointer.model
-        return PreciseNorms(period, bare, self._norm_loader, settings.NUM_ITER)
-
-    def _norm_loader(self) -> DataLoader:
-        return self.build_train_loader(self.cfg, self.seed)
 
     def train(self) -> dict[str, Any] | None:
         """Trains from `start_iter` to `SOLVER.MAX_ITER`; returns the results of the evaluation."""
@@ -261,12 +174,13 @@ class Trainer(DefaultTrainer):
             self._iterate()
         except StopRequestedError as error:  # during an evaluation, which the main process ends
             self.stopped = str(error)
-            self.checkpoints.save_alone()
+            if self.iter < self.max_iter:  # what the last iteration left is saved
+                self.checkpoints.save_alone()
             end_all(f"{error} during an evaluation; the training is saved")
         if self.stopped:
             logger.warning(
                 "Stopped by %s after iteration %d of %d; go on with --resume.",
-                *(self.stopped, self.iter + 1, self.max_iter),
+                *(self.stopped, min(self.iter + 1, self.max_iter), self.max_iter),
             )
             return None
         if comm.is_main_process():
@@ -363,20 +277,7 @@ class Trainer(DefaultTrainer):
         Raises:
             ValueError: another `DATALOADER.SAMPLER_TRAIN` than the one that exists here.
         """
-        if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-            raise ValueError(
-                f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}: only "
-                "'TrainingSampler' (shuffled epochs) is supported"
-            )
-        found = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
-        warn_of_excess(cfg, " + ".join(cfg.DATASETS.TRAIN), found)
-        records = DatasetFromList(found, copy=False)  # one serialised list, shared by all workers
-        tested = panoptic_jsons(cfg.DATASETS.TEST)
-        forget(path for path in panoptic_jsons(cfg.DATASETS.TRAIN) if path not in tested)
-        stream = TrainingStream(records, build_train_mapper(cfg, records), seed)
-        return build_stream_loader(
-            stream, cfg.SOLVER.IMS_PER_BATCH, first_position, cfg.DATALOADER.NUM_WORKERS
-        )
+        return build_train_loader(cfg, seed, first_position)
 
     @classmethod
     def test(
@@ -411,14 +312,7 @@ class Trainer(DefaultTrainer):
             dataset_name: in the catalogs.
             records: those that are to be evaluated; None: all that the config asks for.
         """
-        records = evaluated_records(cfg, dataset_name) if records is None else list(records)
-        mapper = EvaluationMapper(cfg, with_truth=cfg.MODEL.KMAX_DEEPLAB.TEST.PANOPTIC_ON)
-        return make_loader(
-            MapDataset(DatasetFromList(records, copy=False), mapper),
-            InferenceSampler(len(records)),
-            cfg.TEST.IMS_PER_BATCH,
-            cfg.DATALOADER.NUM_WORKERS,
-        )
+        return build_test_loader(cfg, dataset_name, records)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str, below: str = "") -> DatasetEvaluator:
