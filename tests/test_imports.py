@@ -14,8 +14,9 @@ ROOMS = {
     "__init__": {"checkpoint", "d2", "predict"},  # hands out their names when asked for
     "structures": set(),
     "run_stamp": set(),
-    "run_folder": {"checkpoint", "whole_files"},
+    "run_folder": {"checkpoint", "file_lock", "whole_files"},
     "command": set(),
+    "file_lock": set(),
     "whole_files": set(),
     "modeling": {"structures"},
     "losses": {"structures"},
