@@ -25,7 +25,7 @@ ROOMS = {
     "data": {"structures", "whole_files"},
     "model": {"data", "modeling", "postprocessing", "structures"},
     "checkpoint": {"data", "model", "whole_files"},
-    "predict": {"checkpoint", "data", "model"},
+    "predict": {"checkpoint", "data", "file_lock", "model", "whole_files"},
     "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
     "benchmark": {"structures", "data"},
 }
