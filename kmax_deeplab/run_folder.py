@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
+from kmax_deeplab import file_lock
 from kmax_deeplab.checkpoint.files import read_lazily
 from kmax_deeplab.whole_files import PARTIAL
 
@@ -124,32 +124,11 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+b") as file:
-        if not _take(file):
+        if not file_lock.take(file):
             raise OccupiedError(
                 f"{folder} is in use by another training: wait for it, or choose another OUTPUT_DIR"
             )
         yield
-
-
-def _take(file: IO[bytes]) -> bool:
-    """Locks an open file; the system unlocks it when the file is closed or the process dies."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except PermissionError:  # how Windows says that it is taken
-        return os.name != "nt"
-    except OSError:  # a file system that knows no locks: better unlocked than not at all
-        return True
-    return True
 
 
 def forget_metrics_from(path: Path, iteration: int) -> None:

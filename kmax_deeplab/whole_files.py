@@ -5,10 +5,11 @@ interrupted writer leaves at most a hidden file with `.partial` in its name.
 """
 
 import json
-import os
+import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from PIL import Image
 
 PARTIAL = ".partial"
 """Marks what is not complete."""
+ABANDONED = 3600.0
+"""Seconds without a change after which an incomplete file has no writer any more."""
 
 
 @contextmanager
@@ -27,7 +30,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
+    token = secrets.token_hex(4)  # a process id is not its own on several machines
+    partial = path.with_name(f".{path.stem}.{token}{PARTIAL}{path.suffix}")
     try:
         yield partial
         partial.replace(path)
@@ -85,3 +89,12 @@ def write_png(path: str | Path, pixels: np.ndarray) -> None:
 def is_partial(path: Path) -> bool:
     """Returns whether a path is what an interrupted writer left behind."""
     return path.stem.endswith(PARTIAL)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Removes those of some files that interrupted writers left, unless they are fresh."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            is_left = path.name.startswith(".") and is_partial(path) and path.is_file()
+            if is_left and time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()

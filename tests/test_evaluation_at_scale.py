@@ -87,6 +87,7 @@ def test_tasks_of_an_array_share_the_images_and_the_last_one_adds_up(
 ):
     changes, output, results = whole
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "0")
     for task in (2, 0, 1):
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(task))
         found = run(shapes, tmp_path, "--eval-only", **changes)

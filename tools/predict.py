@@ -10,30 +10,29 @@ counted and left out, and the exit status is 1. The classes are those that the c
 else those of the config's dataset; `--categories` reads them from any JSON with "categories", which
 may give others ids but no other names.
 
-Images that were predicted before by the same weights are left alone, so that a killed run goes on.
-Several processes share the images: by themselves under torchrun, srun or in SLURM arrays, elsewhere
-with `--share`; they fill one folder, and the last one completes `predictions.json`.
+Images that this model has predicted already are skipped, unless their files are newer: what was
+killed is started again. Processes of torchrun, srun or a SLURM array share the images, or those
+started with `--share 2/8`; `predictions.json` has those of all. Under torchrun, which ends all with
+the first process that fails, the exit status is 0 even if images cannot be read.
 """
 
 import argparse
-import hashlib
 import os
 import signal
 import sys
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from kmax_deeplab import command
 from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.data.format.categories import Categories, align, read_categories
-from kmax_deeplab.data.format.pngs import png_folder, write_ids
 from kmax_deeplab.data.samples.reading import UnreadableImageError
-from kmax_deeplab.predict.images import name_images
-from kmax_deeplab.predict.journal import Journal, forget
+from kmax_deeplab.predict.images import name_images, require_apart
+from kmax_deeplab.predict.origin import image_of, origin_of
 from kmax_deeplab.predict.predictor import PredictedImage, Predictor
-from kmax_deeplab.predict.shares import find_share, read_share
+from kmax_deeplab.predict.results import OVERLAYS, Results
+from kmax_deeplab.predict.shares import Share, find_share, take_gpu
 from kmax_deeplab.visualize.overlays import draw_panoptic
 from kmax_deeplab.whole_files import write_png
 
@@ -50,15 +49,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
     parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
     parser.add_argument("--output", type=Path, default=Path("output/predictions"))
-    parser.add_argument("--share", help="2/8: only the second of eight shares of the images")
-    parser.add_argument("--restart", action="store_true", help="predict all images anew")
+    parser.add_argument("--share", metavar="I/N", help="of the images; default: the launcher's")
     parser.add_argument("images", type=Path, nargs="+", help="images, or folders of images")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(arguments)
 
 
-def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories]:
-    """Returns what predicts, and the categories to write.
+def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories, str]:
+    """Returns what predicts, the categories to write, and where the weights are from.
 
     Raises:
         FileNotFoundError, ValueError: config, weights or classes are missing or do not fit.
@@ -72,9 +70,11 @@ def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories]:
 
         words = {"weights": args.weights or "", "purpose": PREDICT, "given": given}
         run = open_run(args.config_file, args.opts, **words)
-        return Predictor(open_model(run.cfg, run.categories)), run.categories
+        predict = Predictor(open_model(run.cfg, run.categories))
+        return predict, run.categories, run.cfg.MODEL.WEIGHTS
     predict = Predictor(args.weights)
-    return predict, align(given, predict.categories, whole=True) if given else predict.categories
+    own = predict.categories
+    return predict, align(given, own, whole=True) if given else own, args.weights
 
 
 def is_described(weights: str) -> bool:
@@ -90,68 +90,31 @@ def is_described(weights: str) -> bool:
     return read_identity(weights).description is not None
 
 
-def require_apart(named: dict[str, Path], output: Path) -> None:
-    """Refuses to write where images are read from.
-
-    Raises:
-        ValueError: an image lies in the output folder.
-    """
-    for path in named.values():
-        if path.resolve().is_relative_to(output.resolve()):
-            raise ValueError(f"{path} lies in the folder of the results: choose another --output")
+def write(output: Path, name: str, image: list[int], found: PredictedImage, to: Results) -> None:
+    """Writes the overlay of an image, then the PNG, with which it counts as predicted."""
+    picture = draw_panoptic(found.image, found.panoptic, found.segments_info, to.categories)
+    write_png(output / OVERLAYS / f"{name}.png", picture)
+    to.add(name, image, found.panoptic, found.segments_info)
 
 
-def write(output: Path, name: str, predicted: PredictedImage, categories: Categories) -> dict:
-    """Writes the PNG and the overlay of an image; returns its entry of predictions.json."""
-    png = f"{name}.png"
-    write_ids(png_folder(output / "predictions.json") / png, predicted.panoptic)
-    picture = draw_panoptic(
-        predicted.image, predicted.panoptic, predicted.segments_info, categories
-    )
-    write_png(output / "overlays" / png, picture)
-    segments = [
-        {"id": segment["id"], "category_id": categories.ids[segment["category_id"]]}
-        for segment in predicted.segments_info
-    ]
-    return {"image_id": name, "file_name": png, "segments_info": segments}
-
-
-def predict_all(predict: Predictor, named: dict[str, Path], journal: Journal) -> int:
+def predict_all(predict: Predictor, ahead: dict[str, Path], to: Results, *, alone: bool) -> int:
     """Predicts images one after the other and writes what is found; returns how many it cannot."""
-    failed, progress = 0, tqdm(named.items(), unit="image")
+    failed, progress = 0, tqdm(ahead.items(), unit="image")
     try:
         for name, path in progress:
+            image = image_of(path)
             try:
                 predicted = predict(path)
             except UnreadableImageError as error:
                 failed += 1
                 progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
-            else:
-                entry = write(journal.path.parent, name, predicted, journal.categories)
-                journal.add(name, entry)
+                continue
+            write(to.output, name, image, predicted, to)
+            if alone:
+                to.keep_up()
     finally:
-        journal.join()
+        to.gather()
     return failed
-
-
-def settings_of(args: argparse.Namespace) -> dict[str, str]:
-    """Returns what predictions depend on, as text."""
-    files = {"weights": args.weights, "config": args.config_file, "categories": args.categories}
-    return {
-        **{name: digest(path) for name, path in files.items() if path},
-        "options": " ".join(args.opts),
-    }
-
-
-def digest(path: str | Path) -> str:
-    """Returns a text that another content of a file would change; an address stays as it is."""
-    if not Path(path).is_file():
-        return str(path)
-    content = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(2**20):
-            content.update(block)
-    return content.hexdigest()
 
 
 def warn_of_used_up_queries(entries: list[dict], num_queries: int) -> None:
@@ -165,30 +128,33 @@ def warn_of_used_up_queries(entries: list[dict], num_queries: int) -> None:
         )
 
 
+def tell_work(share: Share, results: Results, mine: int, ahead: int) -> None:
+    """Says how many images are not predicted now: those of other shares, and what is done."""
+    if share.count > 1:
+        print(f"Share {share.number} of {share.count}: {mine} of {len(results.named)} images.")
+    if mine > ahead:
+        print(f"{mine - ahead} of {mine} images are predicted already, by this model: skipped.")
+
+
 def run(args: argparse.Namespace) -> int:
-    """Predicts this process's share of the images; returns how many could not be read."""
-    share = read_share(args.share) if args.share else find_share(os.environ)
+    """Predicts the images that are this process's; returns how many could not be read."""
+    share = find_share(args.share, os.environ)
+    take_gpu(os.environ)
     named = name_images(args.images)
     require_apart(named, args.output)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(share.local % torch.cuda.device_count())
-    predict, categories = open_predictor(args)
-    if args.restart:
-        forget(args.output)
-    journal = Journal(args.output, list(named), categories, settings_of(args))
-    own = share.of(list(named))
-    left = {name: named[name] for name in own if not journal.knows(name, named[name])}
-    if len(left) < len(own):
-        print(f"{len(own) - len(left)} of {len(own)} images are predicted already.", flush=True)
-    failed = predict_all(predict, left, journal)
-    print(
-        f"{journal.path}: {journal.join()} of {len(named)} images; pictures in "
-        f"{args.output / 'overlays'}"
-    )
+    predict, categories, weights = open_predictor(args)
+    origin = origin_of(predict.model, weights, categories)
+    results = Results(args.output, named, origin, categories)
+    mine = share.of(named)
+    ahead = results.begin(mine)
+    tell_work(share, results, len(mine), len(ahead))
+    failed = predict_all(predict, ahead, results, alone=share.count == 1)
+    print(results.summary())
     num_queries = predict.model.sem_seg_head.predictor.cluster_centers.embedding_dim
-    warn_of_used_up_queries(list(journal.entries.values()), num_queries)
+    known = results.entries
+    warn_of_used_up_queries([known[name] for name in mine if name in known], num_queries)
     if failed:
-        print(f"{failed} of {len(left)} images could not be read.", file=sys.stderr)
+        print(f"{failed} of {len(mine)} images could not be read.", file=sys.stderr)
     return failed
 
 
@@ -196,7 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 if an image could not be read."""
     args = parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    command.run(lambda: int(run(args) > 0))
+    command.run(lambda: int(run(args) > 0 and "TORCHELASTIC_RUN_ID" not in os.environ))
 
 
 if __name__ == "__main__":

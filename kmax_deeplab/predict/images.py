@@ -35,3 +35,14 @@ def name_images(paths: Sequence[Path]) -> dict[str, Path]:
                     "them one after the other into different folders"
                 )
     return named
+
+
+def require_apart(named: dict[str, Path], output: Path) -> None:
+    """Refuses to write where images are read from.
+
+    Raises:
+        ValueError: an image lies in the output folder.
+    """
+    for path in named.values():
+        if path.resolve().is_relative_to(output.resolve()):
+            raise ValueError(f"{path} lies in the folder of the results: choose another --output")

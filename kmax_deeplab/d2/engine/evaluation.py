@@ -19,7 +19,7 @@ from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.d2.evaluation.build import AllMetrics, build_evaluator, evaluated_records
 from kmax_deeplab.d2.evaluation.progress import Progress, left_of
 from kmax_deeplab.modeling.folding import folded_norms
-from kmax_deeplab.predict.shares import Share, find_share
+from kmax_deeplab.predict.shares import array_share
 
 logger = logging.getLogger(__name__)
 INCIDENTAL = ("OUTPUT_DIR", "DATALOADER", "LOGGERS", "SEED")
@@ -41,7 +41,7 @@ def evaluate_on(cfg: CfgNode, model: nn.Module, weights: Path) -> dict[str, Any]
     results = OrderedDict()
     for name in cfg.DATASETS.TEST:
         folder = Trainer.results_folder(cfg, name)
-        is_shared = array_share().count > 1
+        is_shared = array_share(os.environ).count > 1
         progress = Progress(folder, stamp_of(cfg, weights, name), is_shared=is_shared)
         evaluator = build_evaluator(cfg, name, str(folder), progress)
         with folded_norms(model):
@@ -54,12 +54,12 @@ def _evaluate_one(
 ) -> dict[str, Any]:
     records = evaluated_records(cfg, name)
     done, _ = progress.load()
-    left, share = left_of(records, done), array_share()
+    left, share = left_of(records, done), array_share(os.environ)
     if done:
         logger.info("%s: %d of %d images were evaluated before", name, len(done), len(records))
-    own = set(share.of([record["image_id"] for record in records]))
     if share.count > 1:
-        left = [record for record in left if record["image_id"] in own]
+        own = share.of({record["file_name"]: record["image_id"] for record in records})
+        left = [record for record in left if record["file_name"] in own]
     if left:
         loader = Trainer.build_test_loader(cfg, name, left)
         evaluator.postponed = share.count > 1
@@ -77,11 +77,6 @@ def _evaluate_one(
     results = evaluator.evaluate()
     progress.clear()
     return results
-
-
-def array_share() -> Share:
-    """Returns the share of a task of a SLURM array; of others there is one."""
-    return find_share(os.environ) if "SLURM_ARRAY_TASK_COUNT" in os.environ else Share()
 
 
 def stamp_of(cfg: CfgNode, weights: Path, name: str) -> str:

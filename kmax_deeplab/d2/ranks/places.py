@@ -43,7 +43,7 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
         defaults = ("0", "1", "0", "1")
         found = [environment.get(*pair) for pair in zip(names, defaults, strict=True)]
         place = Place(*_whole(names, found), environment.get("DIST_URL", "env://"))
-    elif "SLURM_PROCID" in environment:
+    elif "SLURM_PROCID" in environment and not _is_batch_script(environment):
         place = _find_in_slurm(environment)
     else:
         return None
@@ -70,6 +70,11 @@ def _find_in_slurm(environment: Mapping[str, str]) -> Place:
     (job,) = _whole(["SLURM_JOB_ID"], [environment.get("SLURM_JOB_ID", "0")])
     port = environment.get("MASTER_PORT") or PORT + job % PORTS
     return Place(rank, world_size, local_rank, int(equal[1]), f"tcp://{host}:{port}")
+
+
+def _is_batch_script(environment: Mapping[str, str]) -> bool:
+    """Returns whether SLURM started one process alone, however many tasks srun could start."""
+    return "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
 
 
 def first_host(nodes: str) -> str:

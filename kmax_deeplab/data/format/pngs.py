@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from kmax_deeplab.data.format.contents import read_json
 from kmax_deeplab.data.format.images import UNREADABLE, UnusableImageError, require_pixels
@@ -16,6 +17,8 @@ from kmax_deeplab.whole_files import whole_file, write_json
 
 MAX_ID = 256**3 - 1
 """Largest id that three bytes hold."""
+NOTE = "kmax_deeplab"
+"""Keyword of the text in a PNG that only we look at."""
 
 
 class DamagedPngError(ValueError):
@@ -74,10 +77,33 @@ def read_ids(path: str | Path) -> np.ndarray:
         raise DamagedPngError(f"{path} cannot be read ({error})") from error
 
 
-def write_ids(path: str | Path, ids: np.ndarray) -> None:
-    """Writes segment ids, (H, W) integers, as a panoptic PNG; makes the folders it lies in."""
+def write_ids(path: str | Path, ids: np.ndarray, note: str | None = None) -> None:
+    """Writes segment ids, (H, W) integers, as a panoptic PNG; makes the folders it lies in.
+
+    Args:
+        note: a text to go with them, ASCII, which other programs do not mind.
+    """
+    info = PngInfo()
+    if note is not None:
+        info.add_text(NOTE, note)
     with whole_file(path) as partial:
-        Image.fromarray(encode_ids(ids)).save(partial, format="PNG")
+        Image.fromarray(encode_ids(ids)).save(partial, format="PNG", pnginfo=info)
+
+
+def read_note(path: str | Path) -> str | None:
+    """Reads the note of a panoptic PNG, not its ids; None if it has none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedPngError: it is no image; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.info.get(NOTE)
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        raise DamagedPngError(f"{path} cannot be read ({error})") from error
 
 
 def png_folder(json_path: str | Path) -> Path:

@@ -11,6 +11,7 @@ SLURM = {
     "SLURM_STEP_TASKS_PER_NODE": "8(x2)",
     "SLURM_STEP_NODELIST": "gpu[003-004]",
     "SLURM_JOB_ID": "1234567",
+    "SLURM_STEP_ID": "0",
 }
 
 
@@ -18,6 +19,8 @@ def test_a_process_that_nobody_started_with_others_is_alone():
     assert find_place({"HOME": "/root"}) is None
     assert find_place({"RANK": "0", "WORLD_SIZE": "1"}) is None
     assert find_place({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}) is None
+    batch = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "8"}  # without srun
+    assert find_place(batch) is None
 
 
 def test_torchrun_says_rank_and_machine():
