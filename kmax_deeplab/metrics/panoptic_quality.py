@@ -2,8 +2,8 @@
 
 The rules and the order of every floating-point sum are those of panopticapi's `pq_compute`
 (Kirillov et al., Panoptic Segmentation, section 4), on arrays instead of files: the numbers are
-equal to the last digit. Its `PQStat` holds the counts; it pickles, and those of several processes
-add up with `+=`.
+equal to the last digit. Its `PQStat` holds the counts. Sums of floats depend on their order: add
+images in the order of their dataset, whichever process has compared them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,6 +55,31 @@ class Quality:
     num_categories: int = 0
 
 
+@dataclass
+class Comparison:
+    """What an image adds to the statistics, category ids in the order in which they were found.
+
+    Attributes:
+        matched: category and IoU of the pairs that match.
+        missed: of true segments without a match.
+        invented: of predicted segments without one.
+    """
+
+    matched: list[tuple[int, float]] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
+    invented: list[int] = field(default_factory=list)
+
+    def add_to(self, statistics: PQStat) -> None:
+        """Adds the image."""
+        for category_id, iou in self.matched:
+            statistics[category_id].tp += 1
+            statistics[category_id].iou += iou
+        for category_id in self.missed:
+            statistics[category_id].fn += 1
+        for category_id in self.invented:
+            statistics[category_id].fp += 1
+
+
 @dataclass(frozen=True)
 class _Overlaps:
     """Pixel counts of one image.
@@ -71,16 +96,13 @@ class _Overlaps:
 
 
 def compare(
-    statistics: PQStat,
-    prediction: LabelledMap,
-    truth: LabelledMap,
-    category_ids: set[int],
-    image: str,
-) -> None:
-    """Adds one image to the statistics.
+    prediction: LabelledMap, truth: LabelledMap, category_ids: set[int], image: str
+) -> Comparison:
+    """Compares the segments of an image.
 
     Args:
-        statistics: changed in place.
+        prediction: what was found.
+        truth: what is there.
         category_ids: of the dataset.
         image: name for error messages.
 
@@ -91,7 +113,8 @@ def compare(
     predicted = prediction.segments()
     true = {i: s for i, s in truth.segments().items() if i in overlaps.true_areas}
     _check_prediction(predicted, overlaps.predicted_areas, category_ids, image)
-    matched_true, matched_predicted = _match(statistics, overlaps, true, predicted)
+    found = Comparison()
+    matched_true, matched_predicted = _match(found, overlaps, true, predicted)
     crowds = {}
     for true_id, segment in true.items():
         if true_id in matched_true:
@@ -99,7 +122,7 @@ def compare(
         if segment.get("iscrowd", 0):
             crowds[segment["category_id"]] = true_id
         else:
-            statistics[segment["category_id"]].fn += 1
+            found.missed.append(segment["category_id"])
     for predicted_id, segment in predicted.items():
         if predicted_id in matched_predicted:
             continue
@@ -108,7 +131,8 @@ def compare(
             crowd = crowds[segment["category_id"]]
             ignored += overlaps.pairs.get((crowd, predicted_id), 0)
         if ignored / overlaps.predicted_areas[predicted_id] <= 0.5:
-            statistics[segment["category_id"]].fp += 1
+            found.invented.append(segment["category_id"])
+    return found
 
 
 def summarise(statistics: PQStat, categories: Sequence[Mapping]) -> dict[str, Quality]:
@@ -181,7 +205,7 @@ def _check_prediction(
 
 
 def _match(
-    statistics: PQStat,
+    found: Comparison,
     overlaps: _Overlaps,
     true: Mapping[int, Mapping],
     predicted: Mapping[int, Mapping],
@@ -206,8 +230,7 @@ def _match(
             - overlaps.pairs.get((VOID, predicted_id), 0)
         )
         if (iou := intersection / union) > 0.5:
-            statistics[category_id].tp += 1
-            statistics[category_id].iou += iou
+            found.matched.append((category_id, iou))
             matched_true.add(true_id)
             matched_predicted.add(predicted_id)
     return matched_true, matched_predicted

@@ -22,6 +22,7 @@ from kmax_deeplab.data.format.categories import NOT_LISTED
 from kmax_deeplab.data.format.pngs import png_folder, write_ids, write_predictions_json
 from kmax_deeplab.data.samples.segments import read_true_ids
 from kmax_deeplab.metrics.panoptic_quality import (
+    Comparison,
     LabelledMap,
     Quality,
     compare,
@@ -67,7 +68,7 @@ class PanopticEvaluator(DatasetEvaluator):
             self._pngs.clear()
             self._pictures.clear()
         comm.synchronize()
-        self._statistics: dict[int | str, PQStat] = {}
+        self._compared: dict[int | str, Comparison] = {}
         self._predictions, self._without_pixels = [], []
         self._later = InOrder()
         # Every rank sees its own images, so each draws its share of the pictures.
@@ -78,12 +79,12 @@ class PanopticEvaluator(DatasetEvaluator):
     def state(self) -> tuple:
         """Returns what is known of the images so far, for a snapshot."""
         self._later.finish()
-        return self._statistics, self._predictions, self._without_pixels
+        return self._compared, self._predictions, self._without_pixels
 
     def add(self, state: tuple) -> None:
         """Adds what a snapshot knows."""
-        statistics, predictions, without_pixels = state
-        self._statistics |= statistics
+        compared, predictions, without_pixels = state
+        self._compared |= compared
         self._predictions += predictions
         self._without_pixels += without_pixels
 
@@ -119,8 +120,7 @@ class PanopticEvaluator(DatasetEvaluator):
         true_ids, missing = given.get("truth") or read_true_ids(png, true_segments, ids.shape)
         file_name = self._files[image_id]
         self._without_pixels += [(file_name, i) for i in missing]
-        compare(
-            self._statistics.setdefault(image_id, PQStat()),
+        self._compared[image_id] = compare(
             LabelledMap(ids, converted),
             LabelledMap(true_ids, true_segments),
             {category["id"] for category in self._categories},
@@ -142,19 +142,18 @@ class PanopticEvaluator(DatasetEvaluator):
             ValueError: images to evaluate have no prediction.
         """
         self._later.finish()
-        gathered = comm.gather((self._statistics, self._predictions, self._without_pixels))
+        gathered = comm.gather((self._compared, self._predictions, self._without_pixels))
         if not comm.is_main_process():
             return OrderedDict()
         by_image, found, without_pixels = {}, {}, []
-        for rank_statistics, rank_predictions, rank_without in gathered:
-            by_image |= rank_statistics
+        for rank_compared, rank_predictions, rank_without in gathered:
+            by_image |= rank_compared
             found |= {entry["image_id"]: entry for entry in rank_predictions}
             without_pixels += rank_without
         self._check_complete(set(found))
-        # Sums of floats depend on their order, and that must not depend on the ranks.
         statistics = PQStat()
-        for image_id in self._truth:
-            statistics += by_image[image_id]
+        for image_id in self._truth:  # in the same order on any number of ranks
+            by_image[image_id].add_to(statistics)
         predictions = [found[image_id] for image_id in self._truth]
         if without_pixels:
             logger.warning(
