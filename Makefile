@@ -1,7 +1,7 @@
 # Nothing needs preparing but Python 3.10 to 3.13: every target first creates .venv when it is missing.
 #   make demo                generate shapes, train, evaluate, draw output/demo/report.html
 #   make demo ARGS="--help"  the same with options of tools/demo.py
-#   make test                formatting, lint and all tests
+#   make test                formatting, lint and all tests, two at a time
 #   make test-fast           the tests that take no time, in less than a minute
 #   make test-numpy2         all tests on numpy 2, in .venv-numpy2
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -49,7 +49,7 @@ lint: $(INSTALLED)
 	$(PY) -m ruff check
 
 test: lint
-	$(PY) -m pytest -q $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 test-fast: $(INSTALLED)
 	$(PY) -m pytest -q -m "not slow" $(ARGS)

@@ -1,5 +1,6 @@
 """What a rank of a test does: train_net.py, or train_net.py with a fault that is put into it."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ def main(function: str, words: list[str], variables: Mapping[str, str], output: 
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.environ.update(variables)
+    multiprocessing.set_start_method("fork", force=True)  # of loaders, as outside of tests
     torch.set_num_threads(1)
     globals()[function]()
     args = train_net.parse_args(words)

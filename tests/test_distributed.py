@@ -202,3 +202,14 @@ def test_weights_are_read_by_one_rank_and_shared(shapes, tmp_path):
     weights = {"MODEL.WEIGHTS": tmp_path / "2" / "model_final.pth"}
     words = command(shapes, tmp_path, "--eval-only", **FAST, **weights)
     Ranks(2, "files_of_the_main_process_alone", words, tmp_path).succeed()
+
+
+def test_nobody_outlives_a_killed_run(shapes, tmp_path):
+    changes = {**FAST, "DATALOADER.NUM_WORKERS": 2, "SOLVER.MAX_ITER": 1000}
+    (rank,) = (ranks := Ranks(1, "train", command(shapes, tmp_path, **changes), tmp_path)).processes
+    wait_for(lambda: "iter 5," in logs(tmp_path))
+    children = Path(f"/proc/{rank.pid}/task/{rank.pid}/children").read_text().split()
+    ranks.kill(0)
+    ranks.finish()
+    assert len(children) >= 2
+    wait_for(lambda: not any(Path("/proc", child).exists() for child in children), 20)

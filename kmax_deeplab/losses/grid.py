@@ -87,13 +87,43 @@ def sample_bilinear(features: list[Tensor], pixels: Tensor, grid: tuple[int, int
         for places, side in ((columns.to(dtype), width), (rows.to(dtype), height))
     ]
     places = torch.stack(axes, -1)  # (G, B, S, 2) in [-1, 1]
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    read_at = read_by_gathering if deterministic else _read_by_sampling
     read = [
-        F.grid_sample(
-            *(maps.flatten(0, 1), where.flatten(0, 1)[:, None]),
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=corners,
-        )[:, :, 0].unflatten(0, where.shape[:2])
+        read_at(maps.flatten(0, 1), where.flatten(0, 1), corners).unflatten(0, where.shape[:2])
         for maps, where in zip(features, places.split([len(m) for m in features]), strict=True)
     ]  # (g, B, C, S) each
     return torch.cat(read).transpose(2, 3)
+
+
+def _read_by_sampling(maps: Tensor, places: Tensor, corners: bool) -> Tensor:
+    found = F.grid_sample(
+        *(maps, places[:, None]), mode="bilinear", padding_mode="border", align_corners=corners
+    )
+    return found[:, :, 0]
+
+
+def read_by_gathering(maps: Tensor, places: Tensor, corners: bool) -> Tensor:
+    """Reads maps bilinearly with gradients whose sums have a fixed order, on GPUs too.
+
+    Args:
+        maps: (N, C, h, w).
+        places: (N, S, 2) of x and y in [-1, 1], as `grid_sample` takes them.
+        corners: whether -1 and 1 are the middles of the outermost pixels, and not their borders.
+
+    Returns:
+        (N, C, S).
+    """
+    height, width = maps.shape[2:]
+    sides = torch.tensor([width, height], device=maps.device)
+    scaled = (places + 1) / 2 * (sides - 1) if corners else ((places + 1) * sides - 1) / 2
+    scaled = torch.minimum(scaled.clamp(min=0), sides - 1)
+    lower = torch.minimum(scaled.floor().long(), (sides - 2).clamp(min=0))
+    upper = torch.minimum(lower + 1, sides - 1)
+    share = (scaled - lower).unbind(-1)
+    flat, total = maps.flatten(2), 0
+    for rows, weight in ((lower, 1 - share[1]), (upper, share[1])):
+        for columns, other in ((lower, 1 - share[0]), (upper, share[0])):
+            index = (rows[..., 1] * width + columns[..., 0])[:, None].expand(-1, flat.shape[1], -1)
+            total = total + flat.gather(2, index) * (weight * other)[:, None]
+    return total

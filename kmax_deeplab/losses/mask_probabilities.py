@@ -6,6 +6,7 @@ pass, which computes them anew.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -61,12 +62,30 @@ def _rows(queries: Tensor, logits: Tensor) -> Tensor:
     return (first + queries).flatten()
 
 
+def resize_back_by_products(gradient: Tensor, size: tuple[int, int], corners: bool) -> Tensor:
+    """Computes the gradient of a bilinear resize as two products, whose sums have a fixed order.
+
+    Args:
+        gradient: (N, C, H, W).
+        size: (h, w) before the resize.
+        corners: whether it aligned them.
+
+    Returns:
+        (N, C, h, w).
+    """
+    weights = [
+        F.interpolate(torch.eye(side).to(gradient)[None], out, mode="linear", align_corners=corners)
+        for side, out in zip(size, gradient.shape[2:], strict=True)
+    ]  # (1, h, H) and (1, w, W)
+    return weights[0] @ (gradient @ weights[1].mT)
+
+
 def _resize_back(gradient: Tensor, shape: torch.Size, grid: tuple[int, int]) -> Tensor:
     """Carries a gradient (g, B, Q, P) on the grid back to logits of a shape (g, B, Q, h, w)."""
     if tuple(shape[-2:]) == grid:
         return gradient.view(shape)
-    maps = gradient.view(-1, shape[2], *grid)
-    back = torch.ops.aten.upsample_bilinear2d_backward(
-        maps, grid, (len(maps), *shape[2:]), aligns_corners(grid)
-    )
+    maps, corners = gradient.view(-1, shape[2], *grid), aligns_corners(grid)
+    if torch.are_deterministic_algorithms_enabled():
+        return resize_back_by_products(maps, tuple(shape[-2:]), corners).view(shape)
+    back = torch.ops.aten.upsample_bilinear2d_backward(maps, grid, (len(maps), *shape[2:]), corners)
     return back.view(shape)

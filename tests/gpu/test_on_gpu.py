@@ -184,3 +184,15 @@ def test_a_run_is_resumed(shapes, tmp_path):
         torch.testing.assert_close(
             value.float(), second["model"][name].float(), rtol=0.05, atol=0.05
         )
+
+
+def test_a_deterministic_run_repeats_bit_for_bit(shapes, tmp_path):
+    changes = {"MODEL.DEVICE": "cuda", "SOLVER.AMP.ENABLED": True, "MODEL.KMAX_DEEPLAB.COMPILE": ""}
+    changes |= {"DETERMINISTIC": True, "SEED": 2}
+    try:
+        for name in ("one", "two"):
+            run(shapes, tmp_path / name, **changes)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    states = [torch.load(tmp_path / name / "model_final.pth")["model"] for name in ("one", "two")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

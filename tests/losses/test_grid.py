@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from kmax_deeplab.losses import grid
-from kmax_deeplab.losses.grid import resize_logits, sample_bilinear
+from kmax_deeplab.losses.grid import aligns_corners, resize_logits, sample_bilinear
+from kmax_deeplab.losses.mask_probabilities import resize_back_by_products
 from kmax_deeplab.noise import INSTANCE_PIXELS
 
 
@@ -16,7 +17,9 @@ def sample_pixels(inverse_area, is_void, seed=0, **settings):
 
 @pytest.mark.parametrize("grid", [(9, 13), (8, 13), (9, 12), (8, 8), (1, 1)])
 @pytest.mark.parametrize("source", [(3, 4), (5, 5), (1, 1), (8, 8)])
-def test_sampled_features_are_those_of_the_resized_map(source, grid):
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_sampled_features_are_those_of_the_resized_map(source, grid, deterministic):
+    torch.use_deterministic_algorithms(deterministic)
     features = torch.randn(2, 3, 4, *source, dtype=torch.double, requires_grad=True)
     count = min(grid[0] * grid[1], 40)
     pixels = torch.stack([torch.randperm(grid[0] * grid[1])[:count] for _ in range(6)]).view(
@@ -31,6 +34,17 @@ def test_sampled_features_are_those_of_the_resized_map(source, grid):
         torch.autograd.grad((sampled * weight).sum(), features),
         torch.autograd.grad((resized * weight).sum(), features),
     )
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("grid", [(9, 13), (8, 13), (8, 8)])
+def test_the_gradient_of_a_resize_is_two_products(grid):
+    logits = torch.randn(2, 3, 4, 5, dtype=torch.double, requires_grad=True)
+    resized = resize_logits(logits, grid).view(2, 3, *grid)
+    weight = torch.randn_like(resized)
+    (expected,) = torch.autograd.grad((resized * weight).sum(), logits)
+    found = resize_back_by_products(weight, (4, 5), aligns_corners(grid))
+    torch.testing.assert_close(found, expected)
 
 
 def test_the_height_resized_to_decides_whether_corners_align():
