@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -67,6 +68,17 @@ def nan_in_rank_1() -> None:
 def killed_rank_1() -> None:
     """Kills rank 1."""
     before_step(lambda _: comm.get_rank() == 1 and os.kill(os.getpid(), signal.SIGKILL))
+
+
+def killed_rank_0() -> None:
+    """Kills rank 0, which has the store of all."""
+    before_step(lambda _: comm.get_rank() == 0 and os.kill(os.getpid(), signal.SIGKILL))
+
+
+def once_killed_rank_1() -> None:
+    """Kills rank 1 in the first attempt."""
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        killed_rank_1()
 
 
 def frozen_rank_1() -> None:
@@ -159,3 +171,7 @@ def killed_in_evaluation() -> None:
         process(self, inputs, outputs)
 
     PanopticEvaluator.process = mortal
+
+
+if __name__ == "__main__":
+    main(sys.argv[2], sys.argv[3:], {}, sys.argv[1])

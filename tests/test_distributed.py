@@ -1,14 +1,16 @@
 """Several ranks: the same result on any layout, and faults of one rank that end in a word."""
 
 import json
+import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.processes import TORCHRUN, Ranks, finish, start, wait_for
+from tests.processes import CLEAN, ROOT, TORCHRUN, Ranks, finish, start, wait_for
 from tests.tiny_run import command
 
 pytestmark = pytest.mark.slow
@@ -83,6 +85,23 @@ def test_a_killed_rank_ends_the_others_with_its_number(shapes, tmp_path):
     ranks = faulty("killed_rank_1", shapes, tmp_path)
     assert ranks.finish(30) == [1, -signal.SIGKILL]
     assert re.search(r"^rank 1 of 2 on \S+ is gone", ranks.said(), re.MULTILINE)
+
+
+def test_without_rank_0_nobody_goes_on(shapes, tmp_path):
+    ranks = faulty("killed_rank_0", shapes, tmp_path)
+    assert ranks.finish(30) == [-signal.SIGKILL, 1]
+    assert "rank 0 is gone" in ranks.said() and "Traceback" not in ranks.said()
+
+
+@pytest.mark.skipif("SOAK" not in os.environ, reason="takes a minute; SOAK=1 runs it")
+def test_torchrun_starts_a_run_anew_that_lost_a_rank(shapes, tmp_path):
+    words = command(shapes, tmp_path, "--resume", **FAST)
+    script = [str(ROOT / "tests" / "rank_main.py"), str(tmp_path / "said.txt")]
+    launcher = [*TORCHRUN, "--nproc-per-node=2", "--max-restarts=1", *script, "once_killed_rank_1"]
+    done = subprocess.run([*launcher, *words], env=CLEAN, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model_final.pth").is_file()
+    assert "Iterations 3 to 4" in (tmp_path / "said.txt").read_text()
 
 
 def test_a_rank_that_does_not_answer_ends_the_run_within_the_time_out(shapes, tmp_path):

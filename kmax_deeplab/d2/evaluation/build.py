@@ -82,7 +82,11 @@ class AllMetrics(DatasetEvaluators):
         dataset_name: in the catalogs.
         num_images: number of images that are evaluated.
         output_folder: where results.json goes.
-        progress: where snapshots lie if the evaluation may be killed.
+        progress: where snapshots lie if the evaluation may be killed and gone on with, which needs
+            evaluators with `state()` and `add(state)`.
+
+    Raises:
+        ValueError: such evaluators are needed, and these are others.
     """
 
     def __init__(
@@ -95,7 +99,13 @@ class AllMetrics(DatasetEvaluators):
     ) -> None:
         super().__init__(evaluators)
         self._name, self._num_images, self._folder = dataset_name, num_images, Path(output_folder)
-        self._progress, self._seen = progress, set()
+        unable = [type(e).__name__ for e in evaluators if not hasattr(e, "state")]
+        self._progress, self._seen = None if unable else progress, set()
+        if unable and progress and progress.is_shared:
+            raise ValueError(
+                f"{', '.join(unable)} cannot be shared by the tasks of an array: it has no state() "
+                "and add(state) (see PanopticEvaluator)"
+            )
 
     postponed = False
     """Whether others have to look at images before results can be told."""

@@ -37,6 +37,7 @@ class Progress:
         is_shared: whether processes that know nothing of each other evaluate at the same time.
 
     Attributes:
+        is_shared: as given.
         is_continued: whether files of the evaluation may be there, which have to stay.
     """
 
@@ -45,6 +46,7 @@ class Progress:
         self._own = self._folder / f"{socket.gethostname()}_{os.getpid()}_{time.time_ns()}.pickle"
         self._written, self._cost = time.monotonic(), 0.0
         from_main(self._claim, stamp)
+        self.is_shared = is_shared
         self.is_continued = is_shared or from_main(lambda: bool(self.load()[0]))
 
     def load(self) -> tuple[set, list[State]]:

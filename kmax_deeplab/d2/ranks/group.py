@@ -16,6 +16,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from kmax_deeplab import command
 from kmax_deeplab.d2.ranks.places import Place, find_place
@@ -139,14 +140,15 @@ def _join(place: Place, cfg: CfgNode) -> None:
     if on_gpu:
         torch.cuda.set_device(place.local_rank)
     timeout = cfg.DIST.TIMEOUT
-    distributed.init_process_group(
-        "nccl" if on_gpu else "gloo",
-        init_method=place.address,
-        world_size=place.world_size,
-        rank=place.rank,
-        timeout=timedelta(seconds=timeout),
-    )
-    _watch = Watch(open_store(timeout), place.rank, place.world_size, timeout=timeout)
+    settings = {"world_size": place.world_size, "timeout": timedelta(seconds=timeout)}
+    store, *_ = next(iter(rendezvous(place.address, place.rank, **settings)))
+    # What torchrun starts anew finds the store, and in it what the attempt before has left.
+    attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)} of {place.world_size}"
+    store = distributed.PrefixStore(attempt, store)
+    backend = "nccl" if on_gpu else "gloo"
+    distributed.init_process_group(backend, store=store, rank=place.rank, **settings)
+    own = open_store(attempt, timeout)
+    _watch = Watch(own, place.rank, place.world_size, timeout=timeout)
     _make_local_group(place)
 
 
@@ -171,19 +173,21 @@ def _fail_together(error: BaseException) -> None:
     """
     if isinstance(error, SystemExit) and not error.code:
         return
-    if isinstance(error, RuntimeError) and JOINT.search(str(error)):
-        blame = _watch.explain()
-        if not blame or not _watch.fail(blame):
-            raise SystemExit(1) from error
-        _watch.linger()
-        told = RuntimeError(blame)
-        told.rank = comm.get_rank()
-        raise told from error
+    is_joint = isinstance(error, RuntimeError) and JOINT.search(str(error))
     message = command.describe(error) if isinstance(error, Exception) else repr(error)
-    if not _watch.fail(message):
+    try:
+        message = _watch.explain() if is_joint else message
+        speaks = bool(message) and _watch.fail(message)
+    except RuntimeError as gone:  # rank 0 and its store are, which the watch says
+        _watch.wait_for_the_end()
+        raise SystemExit(1) from gone
+    if not speaks:
         raise SystemExit(1) from error
-    error.rank = comm.get_rank()  # which speaks for all
     _watch.linger()
+    told = RuntimeError(message) if is_joint else error
+    told.rank = comm.get_rank()  # which speaks for all
+    if is_joint:
+        raise told from error
 
 
 def _leave() -> None:

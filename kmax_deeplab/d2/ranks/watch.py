@@ -98,6 +98,10 @@ class Watch:
             f"{self._timeout:g} s. What they do: {'; '.join(does)}"
         )
 
+    def wait_for_the_end(self) -> None:
+        """Waits until the watch has ended this process, or a few periods."""
+        self._thread.join(2 * PATIENCE * self._period)
+
     def linger(self) -> None:
         """Leaves the others the time to read why the run ends: the store goes with rank 0."""
         time.sleep(3 * self._period if self._rank == 0 else 0)
@@ -183,15 +187,20 @@ class Watch:
             return self._store.get(key).decode() if self._store.check([key]) else ""
 
 
-def open_store(timeout: float) -> distributed.Store:
-    """Opens a connection of its own to the store that the process group was built with."""
+def open_store(name: str, timeout: float) -> distributed.Store:
+    """Opens a connection of its own to the store that the process group was built with.
+
+    Args:
+        name: of this run of the processes; keys of others are not seen.
+        timeout: seconds that an answer may take.
+    """
     store = distributed.distributed_c10d._get_default_store()  # nothing public returns it
     while hasattr(store, "underlying_store"):
         store = store.underlying_store
     if isinstance(store, distributed.TCPStore):
         settings = {"is_master": False, "timeout": timedelta(seconds=timeout)}
         store = distributed.TCPStore(store.host, store.port, **settings)
-    return distributed.PrefixStore("watch", store)
+    return distributed.PrefixStore(f"watch {name}", store)
 
 
 def _exit(status: int) -> None:
