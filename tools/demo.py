@@ -92,8 +92,14 @@ def generate(options: dict[str, int], folder: Path) -> None:
 
 
 def learn(run: Run) -> tuple[nn.Module, dict]:
-    """Trains from the last checkpoint on; returns the model and its results on unseen images."""
+    """Trains from the last checkpoint on; returns the model and its results on unseen images.
+
+    Raises:
+        SystemExit: it was stopped.
+    """
     trainer, results = train(run, Trainer, resume=True, hooks=[ProgressLine(sys.stdout)])
+    if results is None:
+        raise SystemExit(f"\n{trainer.stopped}: stopped and saved; the same command goes on.")
     return trainer.model, results
 
 

@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -39,12 +41,12 @@ def test_an_interrupted_demo_continues_where_it_was_and_ends_with_a_report(
     demo, folder, monkeypatch, capsys
 ):
     def interrupt(progress):
-        if progress.trainer.iter == 1:
-            raise KeyboardInterrupt
+        if progress.trainer.iter == 0:
+            os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(demo.ProgressLine, "after_step", interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match="SIGINT: stopped and saved"):
             run(demo, folder)
     assert not (folder / "report.html").exists()
     capsys.readouterr()
