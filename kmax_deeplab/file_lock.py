@@ -11,8 +11,15 @@ PERIOD = 0.05
 """Seconds between two looks whether a lock is free."""
 
 
-def take(file: IO[bytes]) -> bool:
-    """Locks an open file; the system unlocks it when the file is closed or the process dies."""
+def take(file: IO[bytes], *, alone: bool = False) -> bool:
+    """Locks an open file; the system unlocks it when the file is closed or the process dies.
+
+    Args:
+        file: open for writing.
+        alone: whether the processes that this one starts do not share the lock: loading processes
+            outlive one that was killed, by seconds. Then all threads of a process share it, and
+            lose it where one of them closes the file.
+    """
     try:
         if os.name == "nt":
             import msvcrt
@@ -22,11 +29,12 @@ def take(file: IO[bytes]) -> bool:
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = fcntl.lockf if alone else fcntl.flock
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except PermissionError:  # how Windows says that it is taken
-        return os.name != "nt"
+    except PermissionError:  # how Windows, and some Unixes for `alone`, say that it is taken
+        return os.name != "nt" and not alone
     except OSError:  # a file system that knows no locks: better unlocked than not at all
         return True
     return True

@@ -124,7 +124,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+b") as file:
-        if not file_lock.take(file):
+        if not file_lock.take(file, alone=True):
             raise OccupiedError(
                 f"{folder} is in use by another training: wait for it, or choose another OUTPUT_DIR"
             )

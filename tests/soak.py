@@ -49,11 +49,17 @@ def readable(folder: Path) -> int:
 def kill_at_random(ranks: Ranks, folder: Path, dice: random.Random) -> str:
     """Kills a random rank at a random moment, or while a checkpoint is written."""
     rank = dice.randrange(len(ranks.processes))
-    in_write = dice.random() < 0.5
-    end = time.monotonic() + dice.uniform(1, 6) + (60 if in_write else 0)
+    in_write, skipped = dice.random() < 0.5, dice.randrange(4)
+    left = set(folder.glob("*partial*"))  # by the one that was killed before
+    end = time.monotonic() + (60 if in_write else dice.uniform(1, 8))
     while time.monotonic() < end and ranks.processes[rank].is_alive():
-        if in_write and any(folder.glob("*partial*")):
-            break
+        there = set(folder.glob("*partial*"))
+        left &= there  # until the new one has swept
+        if in_write and there - left:
+            if not skipped:
+                break
+            skipped -= 1
+            time.sleep(0.3)
         time.sleep(0.0005)
     if not ranks.processes[rank].is_alive():
         return ""
@@ -85,8 +91,9 @@ def soak_kills(args: argparse.Namespace, folder: Path) -> None:
             ranks.succeed()
             break
         how = kill_at_random(ranks, output, dice)
-        ranks.finish()
+        statuses = ranks.finish()
         if not how:
+            assert statuses == [0] * args.ranks, ranks.said()
             break
         kills += 1
         last = output / "last_checkpoint"

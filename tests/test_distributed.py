@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kmax_deeplab.run_folder import locked
 from tests.processes import CLEAN, ROOT, TORCHRUN, Ranks, finish, start, wait_for
 from tests.tiny_run import command
 
@@ -231,4 +232,6 @@ def test_nobody_outlives_a_killed_run(shapes, tmp_path):
     ranks.kill(0)
     ranks.finish()
     assert len(children) >= 2
+    with locked(tmp_path):  # at once: its loading processes, which still live, have no lock
+        pass
     wait_for(lambda: not any(Path("/proc", child).exists() for child in children), 20)
