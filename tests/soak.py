@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.processes import ROOT, Ranks
 from tests.tiny_run import command
 
-ITERATIONS = 60
+ITERATIONS = 160
 
 
 def generate(folder: Path) -> Path:
