@@ -7,7 +7,7 @@ folder.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -139,14 +139,25 @@ def forget_metrics_from(path: Path, iteration: int) -> None:
 
     Args:
         path: one JSON object with "iteration" per line, ascending; it need not exist.
-        iteration: first iteration to forget.
+        iteration: first iteration to forget. Scores of the model before it stay: they are under
+            its number.
     """
     if not path.exists():
         return
     kept = 0
     with path.open("rb") as file:
         for line in file:
-            if not line.endswith(b"\n") or json.loads(line)["iteration"] >= iteration:
+            if not line.endswith(b"\n") or _is_repeated(json.loads(line), iteration):
                 break
             kept += len(line)
     os.truncate(path, kept)
+
+
+def has_scores(figures: Mapping[str, object]) -> bool:
+    """Returns whether a line of metrics.json is of an evaluation: its names have groups."""
+    return any("/" in name for name in figures)
+
+
+def _is_repeated(figures: Mapping[str, object], iteration: int) -> bool:
+    at = figures["iteration"]
+    return at > iteration or (at == iteration and not has_scores(figures))

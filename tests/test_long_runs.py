@@ -97,6 +97,26 @@ def test_old_checkpoints_are_forgotten_and_the_best_one_is_kept(shapes, tmp_path
     }
 
 
+def test_an_evaluation_that_a_kill_ended_is_made_up_for(shapes, tmp_path, monkeypatch):
+    scores = iter([10.0, 20.0, 5.0])
+    monkeypatch.setattr(
+        Trainer, "test", classmethod(lambda *_, **__: {"panoptic_seg": {"PQ": next(scores)}})
+    )
+    changes = {"SOLVER.CHECKPOINT_PERIOD": 2, "TEST.EVAL_PERIOD": 2, "SOLVER.MAX_ITER": 4}
+    run(shapes, tmp_path / "one", **changes)
+    lines = (tmp_path / "one/metrics.json").read_text().splitlines(keepends=True)
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]
+    resumed = tmp_path / "two"
+    resumed.mkdir()
+    shutil.copy(tmp_path / "one/model_0000001.pth", resumed)
+    (resumed / "metrics.json").write_text(lines[0])  # killed before it was evaluated
+    scores = iter([30.0, 5.0])
+    run(shapes, resumed, "--resume", **changes)
+    lines = (resumed / "metrics.json").open()
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]
+    assert torch.load(resumed / "model_best.pth")["iteration"] == 1
+
+
 def test_a_run_ends_when_its_time_is_over_and_goes_on(shapes, tmp_path, monkeypatch):
     limit = {"CHECKPOINTER.TIME_LIMIT": 1, "SOLVER.CHECKPOINT_PERIOD": 100}
     assert run(shapes, tmp_path, **limit) is None

@@ -1,5 +1,6 @@
 """Earlier runs are kept, runs go on from what is whole, and none shares its folder."""
 
+import json
 import os
 import subprocess
 import sys
@@ -132,6 +133,14 @@ def test_a_writer_that_has_the_file_open_goes_on_at_its_new_end(tmp_path):
         forget_metrics_from(path, 20)
         writer.write(LINES[2])
     assert path.read_text() == LINES[0] + LINES[2]
+
+
+def test_scores_of_the_model_that_a_run_goes_on_with_stay(tmp_path):
+    path = tmp_path / "metrics.json"
+    scores = json.dumps({"iteration": 40, "panoptic_seg/PQ": 1.0}) + "\n"
+    path.write_text(LINES[0] + LINES[1] + scores + LINES[2])
+    forget_metrics_from(path, 40)
+    assert path.read_text() == LINES[0] + LINES[1] + scores
 
 
 def test_a_run_without_metrics_is_left_alone(tmp_path):

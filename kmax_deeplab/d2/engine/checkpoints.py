@@ -81,13 +81,17 @@ class KeepBest(HookBase):
         self._checkpointer, self._metric = checkpointer, metric
         self._best: tuple[float, int] | None = None
 
-    def after_step(self) -> None:
+    def before_train(self) -> None:
         """Saves if the model was evaluated just now and is better than ever."""
-        self._look()
+        self._look(self.trainer.start_iter)
+
+    def after_step(self) -> None:
+        """The same, of an evaluation between iterations."""
+        self._look(self.trainer.iter + 1)
 
     def after_train(self) -> None:
         """The same, of the evaluation at the end."""
-        self._look()
+        self._look(self.trainer.max_iter)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best score and its iteration."""
@@ -97,12 +101,11 @@ class KeepBest(HookBase):
         """Goes on with the best score of the run that is resumed."""
         self._best = tuple(state_dict["best"])
 
-    def _look(self) -> None:
-        score, iteration = self.trainer.storage.latest().get(self._metric, (math.nan, -1))
-        at = min(self.trainer.iter, self.trainer.max_iter - 1)
+    def _look(self, done: int) -> None:
+        score, evaluated = self.trainer.storage.latest().get(self._metric, (math.nan, -1))
         is_better = score > (self._best[0] if self._best else -math.inf)  # never, if it is NaN
-        if iteration not in (at, at + 1) or not is_better:
+        if evaluated != done or not is_better:
             return
-        self._best = (score, at)
-        self._checkpointer.save(BEST, iteration=at)
+        self._best = (score, done - 1)
+        self._checkpointer.save(BEST, iteration=done - 1)
         logger.info("%s %.4f is the best so far: kept as %s.pth", self._metric, score, BEST)

@@ -12,7 +12,8 @@ from detectron2.utils.events import EventWriter, JSONWriter
 
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.engine.checkpoints import Checkpoints, KeepBest
-from kmax_deeplab.d2.engine.health import WINDOW, Health, Lines
+from kmax_deeplab.d2.engine.evaluations import Evaluations, Writers
+from kmax_deeplab.d2.engine.health import Health, Lines
 from kmax_deeplab.d2.engine.loaders import build_train_loader
 from kmax_deeplab.d2.engine.precise_norms import PreciseNorms
 from kmax_deeplab.d2.engine.solver import images_per_step
@@ -42,16 +43,23 @@ def build_hooks(trainer: "Trainer") -> tuple[Checkpoints, list[HookBase]]:
         batches = partial(build_train_loader, cfg, trainer.seed)
         count = cfg.TEST.PRECISE_BN.NUM_ITER
         built.append(PreciseNorms(cfg.TEST.EVAL_PERIOD, checkpointer.model, batches, count))
-    built += [checkpoints, hooks.EvalHook(cfg.TEST.EVAL_PERIOD, trainer.evaluate)]
+    writers = Writers([], cfg.TEST.EVAL_PERIOD)
+    if comm.is_main_process():
+        writers = Writers(build_writers(cfg), cfg.TEST.EVAL_PERIOD)
+        built += [Health(images_per_step(cfg), torch.device(cfg.MODEL.DEVICE)), Lines()]
+    evaluations = Evaluations(cfg.TEST.EVAL_PERIOD, trainer.evaluate, writers, metrics_file(cfg))
+    built += [writers, checkpoints, evaluations]
     if settings.BEST and cfg.TEST.EVAL_PERIOD:
         built.append(KeepBest(checkpointer, settings.BEST))
-    if comm.is_main_process():
-        health = Health(images_per_step(cfg), torch.device(cfg.MODEL.DEVICE))
-        built += [health, Lines(), hooks.PeriodicWriter(build_writers(cfg), period=WINDOW)]
     return checkpoints, [*filter(None, built), StopWhenAsked(settings.TIME_LIMIT)]
 
 
 def build_writers(cfg: CfgNode) -> list[EventWriter]:
     """Builds what keeps the figures: metrics.json, as Detectron2 writes it, and LOGGERS."""
     trackers = [TRACKERS[name][1](cfg) for name in cfg.LOGGERS]
-    return [JSONWriter(str(Path(cfg.OUTPUT_DIR, "metrics.json"))), TrackerWriter(trackers)]
+    return [JSONWriter(str(metrics_file(cfg))), TrackerWriter(trackers)]
+
+
+def metrics_file(cfg: CfgNode) -> Path:
+    """Returns where the figures of a run are kept."""
+    return Path(cfg.OUTPUT_DIR, "metrics.json")

@@ -30,7 +30,7 @@ from kmax_deeplab.d2.data.damage import counted
 from kmax_deeplab.d2.data.stream import derive_seed
 from kmax_deeplab.d2.engine.averaging import AveragedWeights, Saved
 from kmax_deeplab.d2.engine.distribute import distribute
-from kmax_deeplab.d2.engine.hooks import build_hooks
+from kmax_deeplab.d2.engine.hooks import build_hooks, metrics_file
 from kmax_deeplab.d2.engine.loaders import build_test_loader, build_train_loader
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.pictures import show_examples
@@ -167,7 +167,7 @@ class Trainer(DefaultTrainer):
             f"Seed of the run: {self.seed}. {describe_batch(self.cfg, comm.get_world_size())}"
         )
         if comm.is_main_process():
-            forget_metrics_from(Path(self.cfg.OUTPUT_DIR, "metrics.json"), self.start_iter)
+            forget_metrics_from(metrics_file(self.cfg), self.start_iter)
         batches = self.build_train_loader(self.cfg, self.seed, self.first_position)
         self.data_loader = counted(batches, self.cfg.DATALOADER.MAX_DAMAGED)
         try:
