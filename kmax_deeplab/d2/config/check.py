@@ -11,6 +11,7 @@ import torch
 from detectron2.config import CfgNode
 
 from kmax_deeplab.checkpoint.parts import check_parts
+from kmax_deeplab.d2.data.augmentations import FLIPS, SCALES
 from kmax_deeplab.modeling.compilation import COMPILATIONS
 
 MAPPERS = (
@@ -23,7 +24,8 @@ MAPPERS = (
 CHOICES = {
     "INPUT.DATASET_MAPPER_NAME": MAPPERS,
     "INPUT.FORMAT": ("RGB",),
-    "INPUT.RANDOM_FLIP": ("horizontal", "vertical", "none"),
+    "INPUT.RANDOM_FLIP": tuple(FLIPS),
+    "INPUT.SCALE_OF": SCALES,
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.OPTIMIZER": ("ADAMW", "SGD"),
     "SOLVER.AMP.DTYPE": ("float16", "bfloat16"),
@@ -56,6 +58,7 @@ RANGES = {
         *(f"{TEST}.REORDER_{name}_WEIGHT" for name in ("CLASS", "MASK")),
     ),
     (0, 1): (
+        "INPUT.COPY_PASTE",
         *(f"{TEST}.CLASS_THRESHOLD_{kind}" for kind in ("THING", "STUFF")),
         *(f"{TEST}.{name}_THRESHOLD" for name in ("PIXEL_CONFIDENCE", "OVERLAP")),
         *("MODEL.CONVNEXT.DROP_PATH_RATE", "MODEL.TIMM.DROP_PATH_RATE"),

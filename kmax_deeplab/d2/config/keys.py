@@ -59,9 +59,14 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.INPUT.DATASET_MAPPER_NAME = "panoptic_lsj"
     # (height, width) in pixels that every image is padded to; 32k + 1 or 32k.
     cfg.INPUT.IMAGE_SIZE = [1281, 1281]
-    # Range of the random scale in training, relative to fitting inside IMAGE_SIZE.
+    # Range of the random scale in training.
     cfg.INPUT.MIN_SCALE = 0.2
     cfg.INPUT.MAX_SCALE = 2.0
+    # What it is relative to: "fit", fitting inside IMAGE_SIZE, or "pixels", those of the image: for
+    # images of many sizes whose things have the same size in pixels, as in microscopes.
+    cfg.INPUT.SCALE_OF = "fit"
+    # Probability that segments of a second image are pasted on a sample.
+    cfg.INPUT.COPY_PASTE = 1.0
     cfg.INPUT.SIZE_DIVISIBILITY = -1
 
 

@@ -15,6 +15,10 @@ from detectron2.projects.point_rend import ColorAugSSDTransform
 
 from kmax_deeplab.data.samples.view import View
 
+SCALES = ("fit", "pixels")
+"""What a scale of INPUT is relative to: fitting inside IMAGE_SIZE, or the image's own pixels."""
+FLIPS = {"horizontal": (True,), "vertical": (False,), "both": (True, False), "none": ()}
+"""Whether each random flip of INPUT.RANDOM_FLIP is horizontal; each happens to half of the views."""
 HUES = 180
 """Values of the hue in OpenCV's 8-bit HSV."""
 
@@ -48,6 +52,23 @@ class ColorJitter(ColorAugSSDTransform):
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 
+class ScalePixels(T.Augmentation):
+    """Scales an image by a random factor on its own pixels, whatever its size.
+
+    Args:
+        least, greatest: range of the factor.
+    """
+
+    def __init__(self, least: float, greatest: float) -> None:
+        super().__init__()
+        self.range = least, greatest
+
+    def get_transform(self, image: np.ndarray) -> T.ResizeTransform:
+        """Draws the factor by numpy's global random state."""
+        size, factor = image.shape[:2], np.random.uniform(*self.range)
+        return T.ResizeTransform(*size, *(max(round(side * factor), 1) for side in size))
+
+
 @dataclass(frozen=True)
 class Augmentations:
     """What happens to an image before copy-paste, in this order.
@@ -55,9 +76,9 @@ class Augmentations:
     The jitter comes last: it treats pixels one by one and gives the same before the crop.
     """
 
-    resize: T.ResizeScale
+    resize: T.ResizeScale | ScalePixels
     crop: T.RandomCrop
-    flip: T.RandomFlip
+    flips: tuple[T.RandomFlip, ...]
     jitter: ColorJitter
 
     def draw_view(self, size: tuple[int, int]) -> View:
@@ -65,34 +86,31 @@ class Augmentations:
         resize = self.resize.get_transform(stand_in(size))
         resized = (resize.new_h, resize.new_w)
         crop = self.crop.get_transform(stand_in(resized))
-        flip = self.flip.get_transform(stand_in((crop.h, crop.w)))
+        flips = [flip.get_transform(stand_in((crop.h, crop.w))) for flip in self.flips]
         return View(
             *(size, resized, crop.y0, crop.x0, crop.h, crop.w),
-            is_upside_down=isinstance(flip, T.VFlipTransform),
-            is_mirrored=isinstance(flip, T.HFlipTransform),
+            is_upside_down=any(isinstance(flip, T.VFlipTransform) for flip in flips),
+            is_mirrored=any(isinstance(flip, T.HFlipTransform) for flip in flips),
         )
 
 
 def build_augmentations(
-    image_size: tuple[int, int], scale_range: tuple[float, float], flip: str
+    image_size: tuple[int, int], scale_range: tuple[float, float], scale_of: str, flip: str
 ) -> Augmentations:
     """Builds Detectron2's augmentations.
 
     Args:
         image_size: (H, W) of the samples in pixels.
-        scale_range: least and greatest scale relative to fitting inside `image_size`.
-        flip: "horizontal", "vertical" or "none".
+        scale_range: least and greatest scale.
+        scale_of: what a scale is relative to, of `SCALES`.
+        flip: of `FLIPS`.
     """
-    return Augmentations(
-        T.ResizeScale(*scale_range, *image_size),
-        T.RandomCrop("absolute", image_size),
-        T.RandomFlip(
-            prob=0.0 if flip == "none" else 0.5,
-            horizontal=flip != "vertical",
-            vertical=flip == "vertical",
-        ),
-        ColorJitter(),
-    )
+    resize = {
+        "fit": lambda: T.ResizeScale(*scale_range, *image_size),
+        "pixels": lambda: ScalePixels(*scale_range),
+    }[scale_of]()
+    flips = (T.RandomFlip(horizontal=h, vertical=not h) for h in FLIPS[flip])
+    return Augmentations(resize, T.RandomCrop("absolute", image_size), tuple(flips), ColorJitter())
 
 
 def stand_in(size: tuple[int, int]) -> np.ndarray:

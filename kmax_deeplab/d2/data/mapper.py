@@ -17,7 +17,7 @@ from detectron2.config import CfgNode
 
 from kmax_deeplab.d2.data.augmentations import Augmentations, build_augmentations
 from kmax_deeplab.d2.data.damage import LEFT_OUT
-from kmax_deeplab.data.samples.copy_paste import copy_paste
+from kmax_deeplab.data.samples.copy_paste import copy_paste, without_paste
 from kmax_deeplab.data.samples.reading import (
     UnreadableImageError,
     open_labelled,
@@ -43,8 +43,10 @@ class TrainMapper:
         records: all records of the training set; second images are chosen among them.
         name: what to call the dataset in messages.
         image_size: (H, W) of the samples in pixels.
-        scale_range: least and greatest scale relative to fitting inside `image_size`.
-        flip: "horizontal", "vertical" or "none".
+        scale_range: least and greatest scale; of second images, half of them.
+        scale_of: what these are relative to, of `augmentations.SCALES`.
+        flip: of `augmentations.FLIPS`.
+        paste: probability that segments of a second image are pasted.
 
     Raises:
         ValueError: no record has a labelled segment.
@@ -57,15 +59,18 @@ class TrainMapper:
         *,
         image_size: tuple[int, int],
         scale_range: tuple[float, float],
+        scale_of: str = "fit",
         flip: str = "horizontal",
+        paste: float = 1.0,
     ):
         report_unlabelled(records, name)
         self.records = records
         self.name = name
         self.image_size = image_size
         donor_range = tuple(scale / 2 for scale in scale_range)
-        self.main = build_augmentations(image_size, scale_range, flip)
-        self.donor = build_augmentations(image_size, donor_range, flip)
+        self.main = build_augmentations(image_size, scale_range, scale_of, flip)
+        self.donor = build_augmentations(image_size, donor_range, scale_of, flip)
+        self.paste = paste
         self.without_pixels = set()
 
     def __call__(self, record: Mapping, seed: int | None = None) -> dict:
@@ -93,9 +98,12 @@ class TrainMapper:
         left_out: dict[str, str] = {}
         for _ in range(MAX_DRAWS):
             donor_record = self.records[rng.integers(len(self.records))]
+            is_pasted = self.paste == 1 or rng.random() < self.paste
             main = self.load_usable(record, self.main, left_out)
-            donor = main and self.load_usable(donor_record, self.donor, left_out)
-            if donor:
+            donor = None
+            if main and is_pasted:
+                donor = self.load_usable(donor_record, self.donor, left_out)
+            if main and (donor or not is_pasted):
                 sample = self.compose(record, main, donor, rng)
                 if has_enough_labels(sample["targets"]):
                     return {**sample, LEFT_OUT: left_out}
@@ -126,10 +134,17 @@ class TrainMapper:
         return shown
 
     def compose(
-        self, record: Mapping, main: LabelledView, donor: LabelledView, rng: np.random.Generator
+        self,
+        record: Mapping,
+        main: LabelledView,
+        donor: LabelledView | None,
+        rng: np.random.Generator,
     ) -> dict:
-        """Pastes segments of the second image on the first, the record's (see `__call__`)."""
-        scene = copy_paste(main, donor, self.image_size, rng)
+        """Pastes segments of a second image, if any, on the record's (see `__call__`)."""
+        if donor is None:
+            scene = without_paste(main, self.image_size)
+        else:
+            scene = copy_paste(main, donor, self.image_size, rng)
         planes = np.empty((3, *self.image_size), dtype=np.uint8)
         cv2.split(scene.image, list(planes))  # many times as fast as a transposed copy
         return input_dict(
@@ -197,7 +212,9 @@ def build_train_mapper(cfg: CfgNode, records: Sequence[Mapping]) -> TrainMapper:
         " + ".join(cfg.DATASETS.TRAIN),
         image_size=tuple(cfg.INPUT.IMAGE_SIZE),
         scale_range=(cfg.INPUT.MIN_SCALE, cfg.INPUT.MAX_SCALE),
+        scale_of=cfg.INPUT.SCALE_OF,
         flip=cfg.INPUT.RANDOM_FLIP,
+        paste=cfg.INPUT.COPY_PASTE,
     )
 
 

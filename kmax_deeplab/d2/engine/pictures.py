@@ -44,6 +44,8 @@ def show_examples(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[str, np.ndar
     Yields:
         a name and an (H, W, 3) uint8 RGB picture.
     """
+    if not cfg.DATASETS.TEST:
+        return
     name, count = cfg.DATASETS.TEST[0], cfg.TEST.SHOWN_IMAGES
     categories, was_training = categories_of(name), model.training
     if not (count and cfg.MODEL.KMAX_DEEPLAB.TEST.PANOPTIC_ON and categories):

@@ -80,6 +80,22 @@ def copy_paste(
     return Scene(image, is_real, *compact(grid_map, main.segments + donor.segments))
 
 
+def without_paste(main: LabelledView, size: tuple[int, int]) -> Scene:
+    """Pads an image and its labels right and bottom.
+
+    Args:
+        main: the image.
+        size: (H, W) of the result in pixels.
+
+    Raises:
+        ValueError: the image is larger than the size.
+    """
+    is_real = pad(np.ones(main.image.shape[:2], dtype=bool), size, False)
+    grid = tuple(-(-side // STRIDE) for side in size)
+    grid_map = pad(main.resize(main.source_map, STRIDE), grid, VOID)
+    return Scene(pad(main.image, size, 0), is_real, *compact(grid_map, main.segments))
+
+
 def pad(values: np.ndarray, size: tuple[int, int], fill: int) -> np.ndarray:
     """Copies an array (h, w, …) to the top left of a new one (H, W, …).
 
