@@ -28,6 +28,13 @@ class Prediction:
     mask_logits: Tensor
     pixel_feature: Tensor
 
+    def of(self, image: int) -> "Prediction":
+        """Returns what it says about one image, as a batch of it alone."""
+        alone = slice(image, image + 1)
+        return Prediction(
+            self.class_logits[alone], self.mask_logits[alone], self.pixel_feature[alone]
+        )
+
 
 @dataclass(frozen=True)
 class HeadOutput:

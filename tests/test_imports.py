@@ -26,7 +26,10 @@ ROOMS = {
     "data": {"structures", "whole_files"},
     "model": {"data", "modeling", "noise", "postprocessing", "structures"},
     "checkpoint": {"data", "model", "whole_files"},
-    "predict": {"checkpoint", "data", "file_lock", "model", "whole_files"},
+    "predict": {
+        *("checkpoint", "data", "file_lock", "model", "postprocessing", "structures"),
+        *("visualize", "whole_files"),
+    },
     "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
     "benchmark": {"structures", "data"},
 }

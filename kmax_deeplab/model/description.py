@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from kmax_deeplab.structures import MergeThresholds
 
 VERSION = 1
+MOST_OVERLAP = 0.9
+"""Share of a window's side; windows that overlap more grow without number."""
 T = TypeVar("T")
 
 
@@ -60,6 +62,9 @@ class InputDescription:
         longer_side: most pixels of the other side then.
         pixel_mean, pixel_std: of R, G and B, in [0, 255].
         channels_last: whether convolutions run in channels-last memory format.
+        tile: side in pixels of the windows in which an image is looked at, each resized as
+            `shorter_side` is to it; 0: it is looked at as a whole.
+        tile_overlap: least share of a window's side that the next one sees too.
     """
 
     image_size: list[int]
@@ -68,8 +73,15 @@ class InputDescription:
     pixel_mean: list[float]
     pixel_std: list[float]
     channels_last: bool = True
+    tile: int = 0
+    tile_overlap: float = 0.5
 
     def __post_init__(self) -> None:
+        if self.tile < 0 or not 0 <= self.tile_overlap <= MOST_OVERLAP:
+            raise ValueError(
+                f"tile {self.tile} and tile_overlap {self.tile_overlap}: needed are pixels from 0 "
+                f"and a share from 0 to {MOST_OVERLAP}"
+            )
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise ValueError(f"image_size {self.image_size} must be (height, width) in pixels")
         if not len(self.pixel_mean) == len(self.pixel_std) == 3:

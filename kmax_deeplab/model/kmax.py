@@ -176,21 +176,43 @@ class KMaXDeepLab(nn.Module):
         Raises:
             ValueError: the network's answer holds NaN or infinite values.
         """
+        answers = self.look(images, names)
+        geometries = self.geometries(images, sizes)
+        finals = (layers[-1] for layers in answers)
+        return [
+            self.postprocess(final.class_logits[0], final.mask_logits[0], geometry)
+            for final, geometry in zip(finals, geometries, strict=True)
+        ]
+
+    def look(
+        self, images: Sequence[Tensor], names: Sequence[str] | None = None
+    ) -> list[list[Prediction]]:
+        """Returns of each image every k-means layer's prediction and the final one (B = 1).
+
+        Args:
+            images, names: see `segment`.
+
+        Raises:
+            ValueError: the network's answer holds NaN or infinite values.
+        """
         if self.device.type == "cpu":
             keep_freed_memory()
         if len(images) > 1 and self._exceeds_size(images):
             # Padded to another size than alone, an image would get another result.
-            found = zip(images, sizes, names or [None] * len(images), strict=True)
-            return [self.segment([i], [s], n and [n])[0] for i, s, n in found]
-        final = self.predict_layers(images)[-1]
-        for logits in (final.class_logits, final.mask_logits):
+            found = zip(images, names or [None] * len(images), strict=True)
+            return [self.look([image], name and [name])[0] for image, name in found]
+        layers = self.predict_layers(images)
+        for logits in (layers[-1].class_logits, layers[-1].mask_logits):
             _require_finite(logits, names)
-        logits = zip(final.class_logits, final.mask_logits, strict=True)
-        geometries = self.geometries(images, sizes)
-        return [self.postprocess(*pair, g) for pair, g in zip(logits, geometries, strict=True)]
+        return [[layer.of(index) for layer in layers] for index in range(len(images))]
 
     def postprocess(
-        self, class_logits: Tensor, mask_logits: Tensor, geometry: Geometry, **outputs: bool
+        self,
+        class_logits: Tensor,
+        mask_logits: Tensor,
+        geometry: Geometry,
+        merge: MergeThresholds | None = None,
+        **outputs: bool,
     ) -> PostprocessedImage:
         """Turns the final prediction of an image into results.
 
@@ -198,11 +220,12 @@ class KMaXDeepLab(nn.Module):
             class_logits: (Q, K + 1), void last.
             mask_logits: (Q, h, w) at any stride of the padded input.
             geometry: where the image lies in the padded input, and the size of the results.
+            merge: other thresholds than the model's own.
             **outputs: other than the model's own (see `Outputs`).
         """
         settings = {**vars(self.outputs), **outputs}
         return postprocess(
-            class_logits, mask_logits, geometry, self.merge, self.is_thing, **settings
+            class_logits, mask_logits, geometry, merge or self.merge, self.is_thing, **settings
         )
 
     @torch.no_grad()

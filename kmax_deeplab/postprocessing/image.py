@@ -26,7 +26,7 @@ class PostprocessedImage:
 
     Attributes:
         panoptic: (height, width) int32 segment ids, 0 where void, and the segments in order of
-            acceptance: {"id", "isthing", "category_id"} with contiguous categories.
+            acceptance (see `panoptic.merge`).
         semantic: (K, height, width) float32 sum over queries of class times mask probability.
         instances: scored masks; of things only where the panoptic result was asked for too.
     """

@@ -43,10 +43,12 @@ def merge(
         is_thing: (K,) boolean.
 
     Returns:
-        (P,) int32 segment ids, 0 where void, and one {"id", "isthing", "category_id"} per segment
-        in order of acceptance; `category_id` is contiguous.
+        (P,) int32 segment ids, 0 where void, and one mapping per segment in order of acceptance:
+        "id", "isthing", "category_id", which is contiguous, and of its most confident query the
+        index, "query", and class score times mask score, "score".
     """
     scores, labels = class_probs.max(1)
+    confidences = (scores * mask_scores(holders)).tolist()
     limits = torch.where(is_thing[labels], thresholds.thing, thresholds.stuff)
     order = visiting_order(holders, scores, thresholds)
     table = torch.stack([order, (scores > limits)[order], holders.areas, labels, is_thing[labels]])
@@ -54,7 +56,11 @@ def merge(
     candidates = [query for query, may in zip(order, is_candidate, strict=True) if may]
     contest = _find_contest(holders)
     accepted, owners = _accept(candidates, areas, contest, thresholds.overlap)
-    id_of_query, segments = _number(accepted, labels, [bool(thing) for thing in things])
+    described = [
+        {"isthing": bool(thing), "category_id": label, "query": query, "score": score}
+        for query, (thing, label, score) in enumerate(zip(things, labels, confidences, strict=True))
+    ]
+    id_of_query, segments = _number(accepted, described)
 
     device = holders.queries.device
     ids = torch.tensor(id_of_query, dtype=torch.int32, device=device)
@@ -67,7 +73,7 @@ def merge(
 def visiting_order(holders: Holders, scores: Tensor, thresholds: MergeThresholds) -> Tensor:
     """Ranks queries by class score ** class_power * mask score ** mask_power, ties by index.
 
-    The mask score is the mean probability over the binary mask, 0 for an empty one.
+    The mask score is 0 for an empty mask.
 
     Args:
         scores: (Q,) class scores.
@@ -75,9 +81,13 @@ def visiting_order(holders: Holders, scores: Tensor, thresholds: MergeThresholds
     Returns:
         (Q,) int64 queries, the most confident first.
     """
-    mask_scores = (holders.prob_sums / holders.areas.clamp(min=1)).float()
-    rank = scores**thresholds.class_power * mask_scores**thresholds.mask_power
+    rank = scores**thresholds.class_power * mask_scores(holders) ** thresholds.mask_power
     return torch.argsort(rank, descending=True, stable=True)
+
+
+def mask_scores(holders: Holders) -> Tensor:
+    """Returns the mean probability of each query over its binary mask, (Q,) float32."""
+    return (holders.prob_sums / holders.areas.clamp(min=1)).float()
 
 
 def _find_contest(holders: Holders) -> Contest:
@@ -119,21 +129,22 @@ def _accept(
     return accepted, owners
 
 
-def _number(
-    accepted: list[int], labels: list[int], things: list[bool]
-) -> tuple[list[int], list[dict]]:
+def _number(accepted: list[int], described: list[dict]) -> tuple[list[int], list[dict]]:
     """Gives every accepted query the next segment id; stuff joins the segment of its class.
 
+    Args:
+        accepted: queries, in order.
+        described: what a segment of each of the Q queries is.
+
     Returns:
-        Segment id of each of the Q queries with a last 0, which VOID indexes; the segments.
+        Segment id of each query with a last 0, which VOID indexes; the segments.
     """
-    id_of_query, id_of_stuff, segments = [0] * (len(labels) + 1), {}, []
+    id_of_query, id_of_stuff, segments = [0] * (len(described) + 1), {}, []
     for query in accepted:
-        label = labels[query]
+        label = described[query]["category_id"]
         if label not in id_of_stuff:
-            segment = {"id": len(segments) + 1, "isthing": things[query], "category_id": label}
-            segments.append(segment)
+            segments.append({"id": len(segments) + 1, **described[query]})
         id_of_query[query] = id_of_stuff.get(label, len(segments))
-        if not things[query]:
+        if not described[query]["isthing"]:
             id_of_stuff[label] = id_of_query[query]
     return id_of_query, segments

@@ -35,8 +35,27 @@ def as_input(image: np.ndarray, shorter: int, longer: int) -> Tensor:
     Returns:
         (3, h, w) uint8.
     """
-    height, width = tested_size(image.shape[:2], shorter, longer)
-    if (height, width) != image.shape[:2]:
-        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return resize(image, tested_size(image.shape[:2], shorter, longer))
+
+
+def window_as_input(window: np.ndarray, side: int, shorter: int) -> Tensor:
+    """Resizes a window on an image, smaller ones at the border of small images by as much.
+
+    Args:
+        window: (H, W, 3) uint8 RGB.
+        side: of full windows in pixels.
+        shorter: what full windows are resized to; 0: they keep their size.
+
+    Returns:
+        (3, h, w) uint8.
+    """
+    scale = shorter / side if shorter else 1.0
+    return resize(window, tuple(max(round(length * scale), 1) for length in window.shape[:2]))
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Resizes (H, W, 3) uint8 to a size (h, w), and returns (3, h, w) uint8."""
+    if size != image.shape[:2]:
+        resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
         image = np.asarray(resized)
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

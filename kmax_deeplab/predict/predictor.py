@@ -1,10 +1,20 @@
-"""Panoptic segmentation of image files: paths enter, segments leave.
+"""Panoptic segmentation of images: whatever holds an image enters, its segments leave.
+
+    from kmax_deeplab import Predictor
+
+    predict = Predictor("model_final.pth")
+    seen = predict("photo.jpg")
+    seen.segments, seen.panoptic, seen.draw(), seen.save("folder")
 
 A checkpoint of this project is enough: it holds classes and description of the model beside its
 weights, and nothing here needs Detectron2.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,42 +24,42 @@ from kmax_deeplab.checkpoint.files import read_checkpoint
 from kmax_deeplab.checkpoint.identity import identity_in
 from kmax_deeplab.checkpoint.loading import load_weights
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.samples.reading import read_image
+from kmax_deeplab.data.format.images import MAX_PIXELS, MAX_TILED_PIXELS
+from kmax_deeplab.data.samples.reading import UnreadableImageError
 from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.kmax import KMaXDeepLab, Outputs
-from kmax_deeplab.predict.inputs import as_input
+from kmax_deeplab.postprocessing.instances import InstanceMasks
+from kmax_deeplab.predict.looking import Glance, as_instances, decide, look, semantic_map
+from kmax_deeplab.predict.prediction import PredictedImage, Views, describe
+from kmax_deeplab.predict.sources import NamedImage, Source, is_one, read, spread, work_ahead
+from kmax_deeplab.structures import MergeThresholds
+from kmax_deeplab.visualize.cluster_maps import assignment_map
 
-
-@dataclass(frozen=True)
-class PredictedImage:
-    """What the model sees in an image.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB, upright.
-        panoptic: (H, W) int32 segment ids, 0 where void.
-        segments_info: per segment "id", "category_id" (index of a class), "isthing".
-    """
-
-    image: np.ndarray
-    panoptic: np.ndarray
-    segments_info: list[dict]
+Batch = Mapping[str, np.ndarray]
+"""Columns of many images, as Ray Data's `map_batches` gives and takes them."""
 
 
 class Predictor:
-    """Predicts one image file after another.
+    """Predicts images.
 
     Args:
         model: checkpoint of this project, or a model that is built and filled.
         device: to run on; default: a GPU if there is one and the model is read from a file.
         precision: float16 or bfloat16 for the network (autocast); default: as the model has it.
+        tile: side in pixels of the windows in which images are looked at, each resized as a whole
+            image would be, and joined; 0: images are looked at as a whole; default: as the model
+            was trained for.
+        overlap: least share of a window that the next one sees too; default: the model's.
+        batch: windows that the network sees at a time.
+        workers: threads that read images ahead.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or does not say how the model is built.
+        ValueError: it is damaged, or does not say how the model is built; the tiles cannot be.
 
     Attributes:
         model: in evaluation mode.
-        categories: names of the classes, in the order of the model's outputs.
+        inputs: how images are resized, and in which windows they are looked at.
     """
 
     def __init__(
@@ -57,6 +67,11 @@ class Predictor:
         model: str | Path | KMaXDeepLab,
         device: str | torch.device | None = None,
         precision: torch.dtype | None = None,
+        *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        batch: int = 1,
+        workers: int = 2,
     ) -> None:
         self.model = model if isinstance(model, KMaXDeepLab) else load_model(model, device)
         if device is not None:
@@ -65,26 +80,139 @@ class Predictor:
             self.model.precision = precision
         self.model.outputs = Outputs()
         self.model.eval()
+        self.batch, self.workers = batch, workers
+        asked = {"tile": tile, "tile_overlap": overlap}
+        given = {key: value for key, value in asked.items() if value is not None}
+        self.inputs = replace(self.model.inputs, **given)
 
     @property
     def categories(self) -> Categories:
         """Names of the classes, in the order of the model's outputs."""
         return self.model.categories
 
-    @torch.no_grad()
-    def __call__(self, path: str | Path) -> PredictedImage:
-        """Predicts an image.
+    @property
+    def num_queries(self) -> int:
+        """Most segments that can be found in an image, or in one of its windows."""
+        return self.model.sem_seg_head.predictor.cluster_centers.embedding_dim
+
+    def __call__(
+        self, images: Source | Iterable[Source] | Batch
+    ) -> PredictedImage | list[PredictedImage] | dict[str, np.ndarray]:
+        """Predicts one image, several, or a batch of columns.
+
+        Args:
+            images: a path, a picture of PIL, an array (H, W, 3) or (H, W) or a tensor (3, H, W) of
+                bytes, RGB; a list of them; a folder; or columns with "image", (N, H, W, 3) or N
+                arrays, or "path".
+
+        Returns:
+            What is seen: of one image one, else a list, or of columns these with "panoptic",
+            N arrays (H, W) int32, and "segments", N lists as JSON texts.
 
         Raises:
             FileNotFoundError: there is no such file.
             UnreadableImageError: it is damaged, no image, or of a kind that is not looked at.
+            TypeError, ValueError: what is given is no image of bytes.
         """
-        image = read_image(path)
-        inputs = self.model.inputs
-        resized = as_input(image, inputs.shorter_side, inputs.longer_side)
-        (result,) = self.model.segment([resized], [image.shape[:2]], [str(path)])
-        ids, segments = result.panoptic
-        return PredictedImage(image, ids.cpu().numpy().astype(np.int32), segments)
+        if isinstance(images, Mapping):
+            return self._columns(images)
+        found = self.each(images)
+        return next(found) if is_one(images) else list(found)
+
+    def each(
+        self,
+        images: Source | Iterable[Source],
+        skip: Callable[[str, UnreadableImageError], None] | None = None,
+    ) -> Iterator[PredictedImage]:
+        """Predicts images one after the other, while others are read.
+
+        Args:
+            images: see `__call__`.
+            skip: is told name and error of an image that cannot be read, which is left out;
+                default: the error is raised.
+        """
+        for name, future in self._read_ahead(images):
+            try:
+                image = future.result()
+            except UnreadableImageError as error:
+                if skip is None:
+                    raise
+                skip(name, error)
+            else:
+                yield self.decide(image, self.look(image))
+
+    def look(self, image: NamedImage) -> Iterator[Glance]:
+        """Lets the network look at an image; what it says can be decided on more than once."""
+        return look(self.model, image.pixels, image.name, self.inputs, self.batch)
+
+    def read(self, image: Source, name: str = "0") -> NamedImage:
+        """Reads an image; for `look`."""
+        name = str(image) if isinstance(image, str | Path) else name
+        return read(name, image, MAX_TILED_PIXELS if self.inputs.tile else MAX_PIXELS)
+
+    def decide(
+        self, image: NamedImage, glances: Iterable[Glance], merge: MergeThresholds | None = None
+    ) -> PredictedImage:
+        """Turns what the network says about an image into segments.
+
+        Args:
+            image: that was looked at.
+            glances: what `look` gave.
+            merge: other thresholds than the model's own.
+        """
+        pixels = image.pixels
+        found = decide(self.model, glances, pixels.shape[:2], merge)
+        return PredictedImage(
+            name=image.name,
+            image=pixels,
+            panoptic=found.panoptic,
+            segments=describe(found.panoptic, found.segments, self.categories),
+            categories=self.categories,
+            queries_used=found.queries_used,
+            num_queries=self.num_queries,
+            _look_again=partial(self._look_again, image),
+        )
+
+    def _look_again(self, image: NamedImage) -> Views:
+        size, glances = image.pixels.shape[:2], list(self.look(image))
+        semantic = semantic_map(self.model, glances, size)
+        if len(glances) > 1:
+            return Views(semantic, as_instances(decide(self.model, glances, size)), [])
+        (glance,) = glances
+        instances = glance.decide(self.model, semantic=False, instance=True).instances
+        return Views(
+            semantic,
+            InstanceMasks(*(x.cpu() for x in vars(instances).values())),
+            [
+                assignment_map(layer.mask_logits[0].float().cpu().numpy(), glance.geometry)
+                for layer in glance.layers
+            ],
+        )
+
+    def _read_ahead(
+        self, images: Source | Iterable[Source]
+    ) -> Iterator[tuple[str, Future[NamedImage]]]:
+        names: list[str] = []
+
+        def work(item: tuple[str, Source]) -> NamedImage:
+            return self.read(item[1], item[0])
+
+        def listed() -> Iterator[tuple[str, Source]]:
+            for item in spread(images):
+                names.append(item[0])
+                yield item
+
+        for future in work_ahead(work, listed(), self.workers):
+            yield names.pop(0), future
+
+    def _columns(self, columns: Batch) -> dict[str, np.ndarray]:
+        if not {"image", "path"} & columns.keys():
+            raise ValueError(f"columns {sorted(columns)} lack both 'image' and 'path'")
+        found = list(self.each(list(columns["image" if "image" in columns else "path"])))
+        maps = np.empty(len(found), object)
+        maps[:] = [seen.panoptic for seen in found]
+        segments = [json.dumps([asdict(s) for s in seen.segments]) for seen in found]
+        return {**columns, "panoptic": maps, "segments": np.array(segments, dtype=object)}
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> KMaXDeepLab:

@@ -98,7 +98,9 @@ def merge_with_full_masks(probs, class_probs, thresholds, is_thing):
         if int(free.sum()) / int(mask.sum()) <= thresholds.overlap:
             continue
         if thing or label not in stuff:
-            segments.append({"id": len(segments) + 1, "isthing": thing, "category_id": label})
+            described = {"isthing": thing, "category_id": label, "query": query}
+            score = pytest.approx(float(scores[query] * mask_scores[query]), rel=1e-5)
+            segments.append({"id": len(segments) + 1, **described, "score": score})
             if not thing:
                 stuff[label] = len(segments)
         ids[free] = len(segments) if thing else stuff[label]

@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 
 from kmax_deeplab.checkpoint.parts import check_parts
 from kmax_deeplab.d2.data.augmentations import FLIPS, SCALES
+from kmax_deeplab.model.description import MOST_OVERLAP
 from kmax_deeplab.modeling.compilation import COMPILATIONS
 
 MAPPERS = (
@@ -49,7 +50,7 @@ RANGES = {
     ),
     (0, None): (
         *("TEST.MAX_IMAGES", "TEST.SHOWN_IMAGES", "TEST.EVAL_PERIOD", "DATALOADER.NUM_WORKERS"),
-        *("INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST", f"{KMAX}.SAVE_VIS_NUM"),
+        *("INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST", "INPUT.TILE_TEST", f"{KMAX}.SAVE_VIS_NUM"),
         *("SOLVER.REFERENCE_BATCH", "SOLVER.MAX_SKIPPED_STEPS", "DATALOADER.MAX_DAMAGED"),
         *("CHECKPOINTER.MAX_TO_KEEP", "CHECKPOINTER.TIME_LIMIT"),
         *("SOLVER.BASE_LR", "SOLVER.BACKBONE_MULTIPLIER", "SOLVER.WARMUP_ITERS"),
@@ -57,6 +58,7 @@ RANGES = {
         *(f"{KMAX}.{name}_WEIGHT" for name in ("CLASS", "MASK", "DICE", "INSDIS", "AUX_SEMANTIC")),
         *(f"{TEST}.REORDER_{name}_WEIGHT" for name in ("CLASS", "MASK")),
     ),
+    (0, MOST_OVERLAP): ("INPUT.TILE_OVERLAP_TEST",),
     (0, 1): (
         "INPUT.COPY_PASTE",
         *(f"{TEST}.CLASS_THRESHOLD_{kind}" for kind in ("THING", "STUFF")),

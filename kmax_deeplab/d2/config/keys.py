@@ -68,6 +68,12 @@ def _add_data(cfg: CfgNode) -> None:
     # Probability that segments of a second image are pasted on a sample.
     cfg.INPUT.COPY_PASTE = 1.0
     cfg.INPUT.SIZE_DIVISIBILITY = -1
+    # Side in pixels of the windows in which images are looked at in evaluation and prediction, each
+    # resized to MIN_SIZE_TEST; what they show is joined. 0: images are looked at as a whole.
+    cfg.INPUT.TILE_TEST = 0
+    # Least share of a window's side that the next one sees too: things up to that size are whole in
+    # one of them.
+    cfg.INPUT.TILE_OVERLAP_TEST = 0.5
 
 
 def _add_solver(cfg: CfgNode) -> None:

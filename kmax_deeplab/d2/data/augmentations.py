@@ -18,7 +18,7 @@ from kmax_deeplab.data.samples.view import View
 SCALES = ("fit", "pixels")
 """What a scale of INPUT is relative to: fitting inside IMAGE_SIZE, or the image's own pixels."""
 FLIPS = {"horizontal": (True,), "vertical": (False,), "both": (True, False), "none": ()}
-"""Whether each random flip of INPUT.RANDOM_FLIP is horizontal; each happens to half of the views."""
+"""Whether each flip of INPUT.RANDOM_FLIP is horizontal; each happens to half of the views."""
 HUES = 180
 """Values of the hue in OpenCV's 8-bit HSV."""
 

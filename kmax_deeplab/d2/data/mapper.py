@@ -171,12 +171,14 @@ class EvaluationMapper:
     """Reads images as training does, and resizes them as Detectron2's mapper does to test.
 
     Args:
-        cfg: its INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST are used.
+        cfg: its INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST are used; images that are looked at in
+            windows (TILE_TEST) keep their size.
         with_truth: whether the panoptic ground truth is read as well, beside the network's work.
     """
 
     def __init__(self, cfg: CfgNode, *, with_truth: bool = False) -> None:
-        self._sides = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+        is_tiled = cfg.INPUT.TILE_TEST > 0
+        self._sides = (0, 0) if is_tiled else (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
         self._with_truth = with_truth
 
     def __call__(self, record: Mapping) -> dict:

@@ -64,8 +64,10 @@ def _draw(model: nn.Module, given: Mapping, categories: Categories) -> Example:
         "prediction": Segmentation(ids.cpu().numpy(), segments_info),
     }
     image = read_labelled(given).image
-    predictions, geometries = model.layers_of([given])
-    layers = layer_panels(image, predictions, *geometries)
+    layers = []
+    if not model.inputs.tile:  # else each window has clusters of its own
+        predictions, geometries = model.layers_of([given])
+        layers = layer_panels(image, predictions, *geometries)
     return make_example(f"image {given['image_id']}", image, segmentations, categories, layers)
 
 

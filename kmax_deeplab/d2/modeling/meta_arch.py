@@ -19,6 +19,7 @@ from kmax_deeplab.modeling.compilation import compile_in_place, compile_options
 from kmax_deeplab.modeling.recomputation import set_recompute
 from kmax_deeplab.postprocessing.image import PostprocessedImage
 from kmax_deeplab.postprocessing.instances import InstanceMasks
+from kmax_deeplab.predict.looking import segment_windows
 from kmax_deeplab.structures import Prediction, Targets
 
 
@@ -77,7 +78,8 @@ class kMaXDeepLab(KMaXDeepLab):
             batched_inputs: each with "image" uint8 (3, h, w) RGB; in training also "targets" (or
                 "instances" and "sem_seg_gt" on the stride-4 grid), "is_real_pixels" (H, W) and
                 "seed", an int which decides what is random about the image (see `losses`); in
-                evaluation optionally the output size "height", "width" in pixels.
+                evaluation optionally the output size "height", "width" in pixels, or, if images
+                are looked at in windows (INPUT.TILE_TEST), the image as it is.
 
         Returns:
             in training {name: weighted loss}; in evaluation a dict per image with "panoptic_seg",
@@ -90,7 +92,12 @@ class kMaXDeepLab(KMaXDeepLab):
             seeds = [x.get("seed") for x in batched_inputs]
             return self.losses(images, is_real, [_targets(x) for x in batched_inputs], seeds)
         names = [x.get("file_name", "an image without name") for x in batched_inputs]
-        results = self.segment(images, output_sizes(batched_inputs), names)
+        if self.inputs.tile:
+            arrays = (image.permute(1, 2, 0).cpu().numpy() for image in images)
+            pairs = zip(arrays, names, strict=True)
+            results = [segment_windows(self, image, name) for image, name in pairs]
+        else:
+            results = self.segment(images, output_sizes(batched_inputs), names)
         shown = self.shows_inputs
         return [_to_detectron2(*pair, shown) for pair in zip(results, batched_inputs, strict=True)]
 

@@ -204,6 +204,8 @@ def inputs(cfg: CfgNode) -> InputDescription:
         pixel_mean=list(cfg.MODEL.PIXEL_MEAN),
         pixel_std=list(cfg.MODEL.PIXEL_STD),
         channels_last=cfg.MODEL.KMAX_DEEPLAB.CHANNEL_LAST_FORMAT,
+        tile=cfg.INPUT.TILE_TEST,
+        tile_overlap=cfg.INPUT.TILE_OVERLAP_TEST,
     )
 
 

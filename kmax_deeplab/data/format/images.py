@@ -14,6 +14,8 @@ from kmax_deeplab.whole_files import is_partial
 
 MAX_PIXELS = 2**26
 """Most pixels of an image (8192 × 8192): results of that size need about 6 GiB of memory."""
+MAX_TILED_PIXELS = 2**27
+"""The same for one that is looked at in windows (11,585 × 11,585): about 12 bytes a pixel."""
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes of PIL that turn into RGB as everyone expects; "1" is black and white."""
 SEVERAL = ("GIF", "PNG", "TIFF", "WEBP")
@@ -48,27 +50,28 @@ class HugeImageError(UnusableImageError):
     """An image has more pixels than MAX_PIXELS."""
 
 
-def require_pixels(image: Image.Image) -> None:
+def require_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
     """Refuses an image, not decoded yet, that would take too much memory.
 
     Raises:
-        HugeImageError: it has more than MAX_PIXELS.
+        HugeImageError: it has more pixels than `most`.
     """
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > most:
         raise HugeImageError(
             f"has {width} × {height} pixels, {width * height / 1e6:.0f} millions of them; the "
-            f"limit is {MAX_PIXELS / 1e6:.0f}: make it smaller or cut it into tiles"
+            f"limit is {most / 1e6:.0f}: make it smaller"
+            + (", or look at it in tiles (INPUT.TILE_TEST)" if most < MAX_TILED_PIXELS else "")
         )
 
 
-def require_usable(image: Image.Image) -> None:
+def require_usable(image: Image.Image, most_pixels: int = MAX_PIXELS) -> None:
     """Refuses an image, not decoded yet, that is too large or that RGB with 8 bits cannot hold.
 
     Raises:
         UnusableImageError: saying what it is and what to do.
     """
-    require_pixels(image)
+    require_pixels(image, most_pixels)
     pictures = getattr(image, "n_frames", 1) if image.format in SEVERAL else 1
     if pictures > 1:
         raise UnusableImageError(f"holds {pictures} pictures: store the one you mean by itself")

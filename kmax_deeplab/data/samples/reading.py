@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from kmax_deeplab.data.format.images import (
+    MAX_PIXELS,
     UNREADABLE,
     UnusableImageError,
     require_usable,
@@ -106,19 +107,19 @@ def require_described(record: Mapping, size: tuple[int, int]) -> None:
         )
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Reads an image, upright, as (H, W, 3) uint8.
+def read_image(path: str | Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Reads an image of at most so many pixels, upright, as (H, W, 3) uint8.
 
     Raises:
         FileNotFoundError: there is no such file.
         UnreadableImageError: the file is damaged.
     """
-    with open_image(path) as image:
+    with open_image(path, most_pixels) as image:
         return np.asarray(image.convert("RGB"))
 
 
 @contextmanager
-def open_image(path: str | Path) -> Iterator[Image.Image]:
+def open_image(path: str | Path, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image, upright, of which only the size needs to be read.
 
     Raises:
@@ -134,17 +135,17 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
         raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error
     with file:
         try:
-            yield _open_upright(file, path)
+            yield _open_upright(file, path, most_pixels)
         except (UnreadableImageError, FileNotFoundError):
             raise
         except (OSError, SyntaxError) as error:  # the latter is what PIL raises for broken PNGs
             raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error
 
 
-def _open_upright(file: IO[bytes], path: str | Path) -> Image.Image:
+def _open_upright(file: IO[bytes], path: str | Path, most_pixels: int) -> Image.Image:
     try:
         image = Image.open(file)
-        require_usable(image)
+        require_usable(image, most_pixels)
         return turn_upright(image)
     except UnusableImageError as error:
         raise UnreadableImageError(0, str(error), str(path)) from error
