@@ -31,7 +31,14 @@ def test_our_own_configs_pass_and_hold_no_surprise(path):
 @pytest.mark.parametrize(
     ("key", "value", "complaint"),
     [
-        ("INPUT.RANDOM_FLIP", "sideways", r"use one of \['horizontal', 'vertical', 'none'\]"),
+        ("INPUT.SCALE_OF", "inches", r"use one of \['fit', 'pixels'\]"),
+        ("INPUT.TILE_OVERLAP_TEST", "0.95", "from 0 to 0.9"),
+        ("INPUT.COPY_PASTE", "1.5", "from 0 to 1"),
+        (
+            "INPUT.RANDOM_FLIP",
+            "sideways",
+            r"use one of \['horizontal', 'vertical', 'both', 'none'\]",
+        ),
         ("INPUT.FORMAT", "BGR", "RGB"),
         ("SOLVER.OPTIMIZER", "ADAM", "ADAMW"),
         ("SOLVER.LR_SCHEDULER_NAME", "Poly", "TF2WarmupPolyLR"),

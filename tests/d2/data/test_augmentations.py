@@ -28,7 +28,7 @@ def test_the_colour_jitter_gives_the_bytes_of_detectron2_and_draws_as_often():
 @pytest.mark.parametrize("flip", ["horizontal", "vertical"])
 def test_a_view_shows_what_detectron2_would(flip):
     image, target = noise(0, (60, 90)), (65, 97)
-    augmentations = build_augmentations(target, (0.3, 2.0), flip)
+    augmentations = build_augmentations(target, (0.3, 2.0), "fit", flip)
     plain = T.AugmentationList(
         [
             T.ResizeScale(0.3, 2.0, *target),
@@ -46,3 +46,19 @@ def test_a_view_shows_what_detectron2_would(flip):
         assert difference.max() <= 2
         if (view.height, view.width) == view.resized:
             assert difference.max() == 0
+
+
+def test_both_flips_show_four_views():
+    augmentations = build_augmentations((20, 20), (1.0, 1.0), "fit", "both")
+    views = [augmentations.draw_view((20, 20)) for _ in range(100)]
+    assert len({(view.is_mirrored, view.is_upside_down) for view in views}) == 4
+
+
+def test_a_scale_of_pixels_does_not_depend_on_the_size_of_the_image():
+    augmentations = build_augmentations((65, 65), (1.5, 2.5), "pixels", "none")
+    for size in [(40, 50), (400, 700)]:
+        views = [augmentations.draw_view(size) for _ in range(100)]
+        factors = [view.resized[0] / size[0] for view in views]
+        assert 1.45 < min(factors) < 1.6
+        assert 2.4 < max(factors) < 2.55
+        assert all((view.height, view.width) <= (65, 65) for view in views)

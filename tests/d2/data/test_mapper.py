@@ -12,6 +12,7 @@ from PIL import Image
 
 from kmax_deeplab.d2.config.check import validate
 from kmax_deeplab.d2.config.keys import add_kmax_deeplab_config
+from kmax_deeplab.d2.data import mapper as mapper_module
 from kmax_deeplab.d2.data.augmentations import build_augmentations
 from kmax_deeplab.d2.data.catalog import register_panoptic
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, TrainMapper, build_train_mapper
@@ -97,7 +98,7 @@ def test_labels_stay_on_their_pixels():
     stripes = np.repeat(np.arange(300) // 100, 200).reshape(300, 200).astype(np.int32)
     image = Image.fromarray(np.repeat(80 * stripes[..., None].astype(np.uint8), 3, axis=2))
     segments = tuple(Segment(category, True) for category in range(3))
-    augmentations = build_augmentations((129, 129), (0.3, 2.0), "vertical")
+    augmentations = build_augmentations((129, 129), (0.3, 2.0), "fit", "vertical")
     for seed in range(10):
         np.random.seed(seed)
         view = augmentations.draw_view((300, 200))
@@ -124,7 +125,7 @@ def test_a_truncated_jpeg_ends_an_evaluation_with_its_name(tiny_dataset):
     dataset = tiny_dataset()
     path = dataset.truncate(1)
     first, second = records_of(dataset)
-    cfg = get_cfg()
+    cfg = kmax_config()
     cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = "RGB", 96, 128
     mapper = EvaluationMapper(cfg)
     expected = DatasetMapper(cfg, is_train=False)(first)
@@ -132,6 +133,14 @@ def test_a_truncated_jpeg_ends_an_evaluation_with_its_name(tiny_dataset):
     assert {k: v for k, v in mapper(first).items() if k != "image"} == expected
     with pytest.raises(OSError, match=str(path)):
         mapper(second)
+
+
+def test_images_that_are_looked_at_in_windows_keep_their_size(tiny_dataset):
+    record = records_of(tiny_dataset())[0]
+    cfg = kmax_config()
+    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.TILE_TEST = 96, 128, 32
+    mapped = EvaluationMapper(cfg)(record)
+    assert mapped["image"].shape == (3, record["height"], record["width"])
 
 
 def test_a_dataset_of_damaged_files_ends_in_an_error(tiny_dataset):
@@ -267,6 +276,21 @@ def test_the_config_decides_size_scale_and_flip(tiny_dataset):
     assert mapper(records[0], seed=0)["image"].shape == (3, 65, 33)
     views = [mapper.main.draw_view((64, 48)) for _ in range(20)]
     assert not any(view.is_mirrored or view.is_upside_down for view in views)
+
+
+@pytest.mark.parametrize(("paste", "least", "most"), [(0.0, 0, 0), (0.5, 5, 15), (1.0, 20, 20)])
+def test_as_many_samples_as_wanted_have_pasted_segments(
+    paste, least, most, tiny_dataset, monkeypatch
+):
+    records = records_of(tiny_dataset())
+    cfg = kmax_config()
+    cfg.INPUT.IMAGE_SIZE, cfg.INPUT.COPY_PASTE = [65, 65], paste
+    mapper = build_train_mapper(cfg, records)
+    pasted, donors = [], mapper_module.copy_paste
+    monkeypatch.setattr(mapper_module, "copy_paste", lambda *a: pasted.append(a) or donors(*a))
+    samples = [mapper(records[0], seed=seed) for seed in range(20)]
+    assert least <= len(pasted) <= most
+    assert all(sample["image"].shape == (3, 65, 65) for sample in samples)
 
 
 def test_an_unknown_mapper_name_is_refused():

@@ -8,6 +8,7 @@ from kmax_deeplab.d2.data.catalog import register_panoptic
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling import layers
+from kmax_deeplab.predict.predictor import Predictor
 from kmax_deeplab.structures import HeadOutput, Prediction, Targets
 from tests.d2.config.test_keys import config
 from tests.own_data import CATEGORIES, OwnData
@@ -64,6 +65,26 @@ def test_every_parameter_gets_a_finite_gradient(model):
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+
+
+def test_evaluation_looks_at_windows_as_prediction_does():
+    torch.manual_seed(0)
+    test = "MODEL.KMAX_DEEPLAB.TEST."
+    keys = ("CLASS_THRESHOLD_THING", "CLASS_THRESHOLD_STUFF", "PIXEL_CONFIDENCE_THRESHOLD")
+    loose = [word for key in keys for word in (test + key, "0.0")]
+    views = [f"{test}SEMANTIC_ON", "True", f"{test}INSTANCE_ON", "True", "INPUT.TILE_TEST", "60"]
+    sizes = ["INPUT.MIN_SIZE_TEST", "65", "INPUT.MAX_SIZE_TEST", "65"]
+    model = build(tiny_config(*loose, *views, *sizes), CLASSES).eval()
+    image = torch.randint(0, 256, (3, 70, 90), dtype=torch.uint8)
+    with torch.no_grad():
+        (result,) = model([{"image": image, "height": 70, "width": 90}])
+    ids, segments = result["panoptic_seg"]
+    seen = Predictor(model)(image)
+    assert torch.equal(ids, torch.from_numpy(seen.panoptic))
+    assert [s["id"] for s in segments] == [s.id for s in seen.segments]
+    assert len(result["instances"]) == sum(s.isthing for s in seen.segments)
+    assert result["sem_seg"].shape == (4, 70, 90)
+    assert torch.equal(result["sem_seg"].argmax(0).int(), torch.from_numpy(seen.semantic))
 
 
 def test_images_without_any_label_train(model):

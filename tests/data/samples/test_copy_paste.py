@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kmax_deeplab.data.samples.copy_paste import choose_segments, copy_paste
+from kmax_deeplab.data.samples.copy_paste import choose_segments, copy_paste, without_paste
 from kmax_deeplab.data.samples.segments import Segment
 from kmax_deeplab.data.samples.targets import STRIDE
 from kmax_deeplab.data.samples.view import LabelledView
@@ -51,6 +51,14 @@ def test_the_number_of_pasted_segments_is_uniform_from_zero_to_all():
 
 def paste(main, donor, seed=0, size=None):
     return copy_paste(main, donor, size or size_of(main, donor), np.random.default_rng(seed))
+
+
+def test_without_pasting_an_image_is_padded():
+    alone = without_paste(seen([[0, 0], [VOID, 1]], (SKY, SAND), 10), (12, 12))
+    assert alone.segments == (SKY, SAND)
+    assert alone.grid_map.tolist() == [[0, 0, VOID], [VOID, 1, VOID], [VOID, VOID, VOID]]
+    assert alone.image[..., 0].sum() == 10 * 64
+    assert alone.is_real.sum() == 64
 
 
 def test_a_thing_replaces_pixels_labels_and_real_flags_by_hand():
