@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.engine.evaluation import evaluate_on
+from kmax_deeplab.d2.engine.eval_only import evaluate_on
 from kmax_deeplab.d2.engine.launch import build_parser, comm, launch, parse
 from kmax_deeplab.d2.engine.opening import Run, open_model
 from kmax_deeplab.d2.engine.preview import preview

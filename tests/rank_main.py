@@ -158,10 +158,10 @@ def files_of_the_main_process_alone() -> None:
 
 def killed_in_evaluation() -> None:
     """Kills the process after its fifth image, with a snapshot after each."""
-    from kmax_deeplab.d2.evaluation import progress
+    from kmax_deeplab.d2.evaluation import snapshots
     from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
 
-    progress.PERIOD, progress.MOST_SHARE = 0, 1e9
+    snapshots.PERIOD, snapshots.MOST_SHARE = 0, 1e9
     process, seen = PanopticEvaluator.process, []
 
     def mortal(self: PanopticEvaluator, inputs: list, outputs: list) -> None:

@@ -8,14 +8,12 @@ for optimiser and schedule, which live in `solver`.
 import logging
 import time
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import nn
@@ -31,7 +29,7 @@ from kmax_deeplab.d2.data.stream import derive_seed
 from kmax_deeplab.d2.engine.averaging import AveragedWeights, Saved
 from kmax_deeplab.d2.engine.distribute import distribute
 from kmax_deeplab.d2.engine.hooks import build_hooks, metrics_file
-from kmax_deeplab.d2.engine.loaders import build_test_loader, build_train_loader
+from kmax_deeplab.d2.engine.loaders import build_train_loader
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.pictures import show_examples
 from kmax_deeplab.d2.engine.solver import (
@@ -44,17 +42,17 @@ from kmax_deeplab.d2.engine.solver import (
 )
 from kmax_deeplab.d2.engine.step import build_step, has_unused_parameters
 from kmax_deeplab.d2.engine.stopping import StopRequestedError
-from kmax_deeplab.d2.evaluation.build import build_evaluator, verify
+from kmax_deeplab.d2.engine.testing import Tester
+from kmax_deeplab.d2.evaluation.build import verify
 from kmax_deeplab.d2.ranks.group import end_all, from_main, load_once, patient_barrier, tell
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
-from kmax_deeplab.modeling.folding import folded_norms
 from kmax_deeplab.run_folder import forget_metrics_from
 
 logger = logging.getLogger(__name__)
 
 
-class Trainer(DefaultTrainer):
+class Trainer(Tester):
     """Detectron2's default trainer with our parts, on any device; resumable bit for bit where sums
     have a fixed order (a CPU with one thread a process).
 
@@ -278,53 +276,3 @@ class Trainer(DefaultTrainer):
             ValueError: another `DATALOADER.SAMPLER_TRAIN` than the one that exists here.
         """
         return build_train_loader(cfg, seed, first_position)
-
-    @classmethod
-    def test(
-        cls,
-        cfg: CfgNode,
-        model: nn.Module,
-        evaluators: Sequence[DatasetEvaluator] | None = None,
-        *,
-        folder: str = "",
-    ) -> dict[str, Any]:
-        """Evaluates a model on `DATASETS.TEST`, its norms folded meanwhile.
-
-        Args:
-            cfg: the config.
-            model: to evaluate.
-            evaluators: of each dataset; None: those of `build_evaluator`.
-            folder: of the results below `inference/`.
-        """
-        if folder and evaluators is None:
-            evaluators = [cls.build_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
-        with folded_norms(model):
-            return super().test(cfg, model, evaluators)
-
-    @classmethod
-    def build_test_loader(
-        cls, cfg: CfgNode, dataset_name: str, records: Sequence[dict] | None = None
-    ) -> DataLoader:
-        """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch.
-
-        Args:
-            cfg: the config.
-            dataset_name: in the catalogs.
-            records: those that are to be evaluated; None: all that the config asks for.
-        """
-        return build_test_loader(cfg, dataset_name, records)
-
-    @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str, below: str = "") -> DatasetEvaluator:
-        """Builds the evaluator of a test dataset, which writes to `inference/`, or below it.
-
-        With several test datasets each has a folder of its own there.
-        """
-        folder = cls.results_folder(cfg, dataset_name, below)
-        return build_evaluator(cfg, dataset_name, str(folder))
-
-    @classmethod
-    def results_folder(cls, cfg: CfgNode, dataset_name: str, below: str = "") -> Path:
-        """Returns the folder of the results on a test dataset."""
-        folder = Path(cfg.OUTPUT_DIR, "inference", below)
-        return folder / dataset_name if len(cfg.DATASETS.TEST) > 1 else folder

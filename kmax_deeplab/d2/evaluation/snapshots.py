@@ -19,7 +19,7 @@ from kmax_deeplab.whole_files import is_partial, whole_file, write_text
 
 logger = logging.getLogger(__name__)
 
-FOLDER = ".progress"
+FOLDER = ".snapshots"
 PERIOD = 30.0
 """Least seconds between two snapshots."""
 MOST_SHARE = 0.05
@@ -28,7 +28,7 @@ State = list[Any]
 """Of all evaluators of a dataset, in their order."""
 
 
-class Progress:
+class Snapshots:
     """Snapshots of one evaluation.
 
     Args:
