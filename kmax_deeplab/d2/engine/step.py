@@ -21,13 +21,12 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kmax_deeplab.d2.engine.figures import WINDOW
 from kmax_deeplab.d2.engine.health import EARLY
 from kmax_deeplab.d2.ranks.group import tell
 
 logger = logging.getLogger(__name__)
 
-GPU_PERIOD = 20
-"""Iterations between two readings of the losses on a GPU; Detectron2 writes as often."""
 FIRST_SCALE = 2.0**16
 """Of float16's gradients, as PyTorch has it; others are not scaled."""
 SKIPPED = "skipped"
@@ -45,7 +44,7 @@ def build_step(cfg: CfgNode, model: nn.Module, optimizer: Optimizer) -> "Step":
         optimizer,
         dtype=getattr(torch, solver.AMP.DTYPE) if solver.AMP.ENABLED else torch.float32,
         accumulate=solver.ACCUMULATE,
-        period=GPU_PERIOD if device.type == "cuda" else 1,
+        period=WINDOW if device.type == "cuda" else 1,
         most_skipped=solver.MAX_SKIPPED_STEPS,
         keep_skipped=Path(cfg.OUTPUT_DIR, SKIPPED) if solver.KEEP_SKIPPED_BATCHES else None,
         some_unused=has_unused_parameters(cfg),

@@ -63,6 +63,7 @@ class Trainer(Tester):
         stopped: why the training ended early; empty if it did not.
         is_evaluating: whether it evaluates at the moment.
         evaluation_seconds: that evaluations have taken since it began.
+        done: iterations whose steps are done, of this process and those before.
     """
 
     def __init__(self, cfg: CfgNode, categories: Categories | None = None) -> None:
@@ -78,7 +79,7 @@ class Trainer(Tester):
         self.cfg = cfg
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-        self.first_position, self.stopped = 0, ""
+        self.first_position, self.done, self.stopped = 0, 0, ""
         self.is_evaluating, self.evaluation_seconds = False, 0.0
         if cfg.MODEL.DEVICE == "cpu":
             keep_freed_memory()
@@ -118,7 +119,7 @@ class Trainer(Tester):
         self._loaded = None
         if self.average:
             self.average.is_loaded = from_main(lambda: self.average.is_loaded)
-        self.start_iter = self.iter + 1
+        self.start_iter = self.done = self.iter + 1
         if self.start_iter > self.max_iter:
             raise ValueError(
                 f"{start} stands at iteration {self.start_iter}, SOLVER.MAX_ITER is "
@@ -141,7 +142,7 @@ class Trainer(Tester):
     def evaluate(self) -> dict[str, Any]:
         """Evaluates the model, and the average of its weights if there is one."""
         began, self.is_evaluating = time.perf_counter(), True
-        tell(f"evaluating after iteration {self.iter + 1}")
+        tell(f"evaluating after iteration {self.done}")
         results = self.test(self.cfg, self.model)
         if self.average:
             results = {**results, "ema": self.test(self.cfg, self.average.model, folder="ema")}
@@ -172,13 +173,13 @@ class Trainer(Tester):
             self._iterate()
         except StopRequestedError as error:  # during an evaluation, which the main process ends
             self.stopped = str(error)
-            if self.iter < self.max_iter:  # what the last iteration left is saved
+            if self.done < self.max_iter:  # what the last iteration left is saved
                 self.checkpoints.save_alone()
             end_all(f"{error} during an evaluation; the training is saved")
         if self.stopped:
             logger.warning(
                 "Stopped by %s after iteration %d of %d; go on with --resume.",
-                *(self.stopped, min(self.iter + 1, self.max_iter), self.max_iter),
+                *(self.stopped, self.done, self.max_iter),
             )
             return None
         if comm.is_main_process():
@@ -215,14 +216,16 @@ class Trainer(Tester):
                 f"the training diverged: {error}. Its checkpoints are intact: continue with "
                 "--resume and a lower SOLVER.BASE_LR"
             ) from error
+        self.done = self.iter + 1
 
     def state_dict(self) -> dict[str, Any]:
         """Adds the seed to Detectron2's iteration, optimiser, schedule and gradient scale."""
-        done = self.iter + 1 - self.start_iter
+        images = (self.done - self.start_iter) * images_per_step(self.cfg)
         own = {
+            "iteration": self.done - 1,
             "seed": self.seed,
             "processes": comm.get_world_size(),
-            "position": self.first_position + done * images_per_step(self.cfg),
+            "position": self.first_position + images,
         }
         return {**super().state_dict(), **own}
 
