@@ -156,6 +156,17 @@ def files_of_the_main_process_alone() -> None:
         checkpointer.read_checkpoint = opening.read_identity = refuse
 
 
+def snapshots_of_the_main_process_alone() -> None:
+    """Lets the other ranks read and remove no snapshots."""
+    from kmax_deeplab.d2.evaluation import snapshots
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("this rank has no snapshots of others")
+
+    if os.environ["RANK"] != "0":
+        snapshots.Snapshots.load = snapshots.shutil.rmtree = refuse
+
+
 def killed_in_evaluation() -> None:
     """Kills the process after its fifth image, with a snapshot after each."""
     from kmax_deeplab.d2.evaluation import snapshots

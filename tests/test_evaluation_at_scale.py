@@ -60,7 +60,7 @@ def test_a_killed_evaluation_looks_at_no_image_twice(ranks, whole, shapes, tmp_p
         run(shapes, tmp_path, "--eval-only", **changes)
         assert "shapes_train: 5 of 6 images were evaluated before" in logged
     else:
-        Ranks(2, "train", words, tmp_path).succeed()
+        Ranks(2, "snapshots_of_the_main_process_alone", words, tmp_path).succeed()
     assert_same_files(tmp_path, output)
 
 

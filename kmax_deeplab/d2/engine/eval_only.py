@@ -53,7 +53,7 @@ def _evaluate_one(
     cfg: CfgNode, model: nn.Module, name: str, evaluator: AllMetrics, snapshots: Snapshots
 ) -> dict[str, Any]:
     records = evaluated_records(cfg, name)
-    done, _ = snapshots.load()
+    done = snapshots.done
     left, share = left_of(records, done), array_share(os.environ)
     if done:
         logger.info("%s: %d of %d images were evaluated before", name, len(done), len(records))
@@ -69,8 +69,7 @@ def _evaluate_one(
             snapshots.clear()
             return results
         evaluator.save()
-    done, _ = snapshots.load()
-    if missing := left_of(records, done):
+    if missing := left_of(records, snapshots.find_done()):
         logger.info("%s: %d images are left to other tasks of the array", name, len(missing))
         return {}
     evaluator.reset()

@@ -112,11 +112,11 @@ class AllMetrics(DatasetEvaluators):
 
     def reset(self) -> None:
         """Forgets all images, but for those of snapshots, which the main process takes over."""
-        seen, states = self._snapshots.load() if self._snapshots else (set(), [])
+        takes_over = self._snapshots and comm.is_main_process() and not self.postponed
+        seen, states = self._snapshots.load() if takes_over else (set(), [])
+        patient_barrier()  # others write snapshots of what they see from here on
         super().reset()
-        self._seen = set()
-        if comm.is_main_process() and not self.postponed:
-            self._take_over(seen, states)
+        self._take_over(seen, states)
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Hands images to all evaluators; writes a snapshot when it is time."""
@@ -132,7 +132,7 @@ class AllMetrics(DatasetEvaluators):
         self._snapshots.save(self._seen, [evaluator.state() for evaluator in self._evaluators])
 
     def _take_over(self, seen: set, states: list[State]) -> None:
-        self._seen = set(seen)
+        self._seen = seen
         for state in states:
             for evaluator, own in zip(self._evaluators, state, strict=True):
                 evaluator.add(own)
