@@ -8,10 +8,10 @@ import torch
 
 from kmax_deeplab.d2.evaluation.snapshots import Snapshots
 from tests.processes import Ranks
-from tests.test_train_net import finished, one_thread, run  # noqa: F401  fixtures
+from tests.test_train_net import finished, run  # noqa: F401  a fixture
 from tests.tiny_run import command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 EVERYTHING = {
     "MODEL.KMAX_DEEPLAB.TEST.SEMANTIC_ON": True,

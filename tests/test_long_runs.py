@@ -15,10 +15,10 @@ import train_net
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.data.stream import TrainingStream
 from kmax_deeplab.d2.engine.trainer import Trainer
-from tests.test_train_net import assert_same, finished, one_thread, run  # noqa: F401  fixtures
+from tests.test_train_net import assert_same, finished, run  # noqa: F401  a fixture
 from tests.tiny_run import command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def names(folder: Path) -> set[str]:

@@ -10,10 +10,10 @@ import train_net
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.engine import preview, rehearsal
 from kmax_deeplab.modeling import resnet
-from tests.test_train_net import one_thread, run  # noqa: F401  an automatic fixture
+from tests.test_train_net import run
 from tests.tiny_run import ROOT, TINY, command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if "_base_" not in p.parts)
 SMALL = {
