@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.engine.evaluation import evaluate_on
+from kmax_deeplab.d2.engine.eval_only import evaluate_on
 from kmax_deeplab.d2.engine.launch import build_parser, comm, launch, parse
 from kmax_deeplab.d2.engine.opening import Run, open_model
 from kmax_deeplab.d2.engine.preview import preview
@@ -80,6 +80,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parse(parser, sys.argv[1:] if arguments is None else arguments)
     if args.fast_dev_run and (args.resume or args.restart or args.eval_only):
         parser.error("--fast-dev-run begins anew each time, and trains: leave the others out")
+    if args.dry_run and (args.fast_dev_run or args.eval_only):
+        parser.error("--dry-run runs nothing: leave out --fast-dev-run and --eval-only")
     if args.resume and args.restart:
         parser.error("--resume goes on with a run and --restart begins anew: choose one")
     if not args.config_file and not (args.eval_only and find_weights(args)):

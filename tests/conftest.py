@@ -20,6 +20,16 @@ def few_threads() -> None:
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors as small as a tiny run's gain nothing from a second thread, and lose much on a busy
+    machine: `pytestmark = pytest.mark.usefixtures("one_thread")`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def process_state() -> Iterator[None]:
     """Gives back the working directory and the catalogs of datasets as a module found them."""

@@ -156,12 +156,23 @@ def files_of_the_main_process_alone() -> None:
         checkpointer.read_checkpoint = opening.read_identity = refuse
 
 
+def snapshots_of_the_main_process_alone() -> None:
+    """Lets the other ranks read and remove no snapshots."""
+    from kmax_deeplab.d2.evaluation import snapshots
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("this rank has no snapshots of others")
+
+    if os.environ["RANK"] != "0":
+        snapshots.Snapshots.load = snapshots.shutil.rmtree = refuse
+
+
 def killed_in_evaluation() -> None:
     """Kills the process after its fifth image, with a snapshot after each."""
-    from kmax_deeplab.d2.evaluation import progress
+    from kmax_deeplab.d2.evaluation import snapshots
     from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
 
-    progress.PERIOD, progress.MOST_SHARE = 0, 1e9
+    snapshots.PERIOD, snapshots.MOST_SHARE = 0, 1e9
     process, seen = PanopticEvaluator.process, []
 
     def mortal(self: PanopticEvaluator, inputs: list, outputs: list) -> None:

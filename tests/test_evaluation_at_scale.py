@@ -6,12 +6,12 @@ import shutil
 import pytest
 import torch
 
-from kmax_deeplab.d2.evaluation.progress import Progress
+from kmax_deeplab.d2.evaluation.snapshots import Snapshots
 from tests.processes import Ranks
-from tests.test_train_net import finished, one_thread, run  # noqa: F401  fixtures
+from tests.test_train_net import finished, run  # noqa: F401  a fixture
 from tests.tiny_run import command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 EVERYTHING = {
     "MODEL.KMAX_DEEPLAB.TEST.SEMANTIC_ON": True,
@@ -54,18 +54,18 @@ def test_a_killed_evaluation_looks_at_no_image_twice(ranks, whole, shapes, tmp_p
     words = command(shapes, tmp_path, "--eval-only", **changes)
     killed = Ranks(1, "killed_in_evaluation", words, tmp_path)
     assert killed.finish() == [-9]
-    done, _ = Progress(tmp_path / "inference", stamp_in(tmp_path)).load()
+    done, _ = Snapshots(tmp_path / "inference", stamp_in(tmp_path)).load()
     assert len(done) == 5
     if ranks == 1:
         run(shapes, tmp_path, "--eval-only", **changes)
         assert "shapes_train: 5 of 6 images were evaluated before" in logged
     else:
-        Ranks(2, "train", words, tmp_path).succeed()
+        Ranks(2, "snapshots_of_the_main_process_alone", words, tmp_path).succeed()
     assert_same_files(tmp_path, output)
 
 
 def stamp_in(folder):
-    return (folder / "inference/.progress/stamp.txt").read_text()
+    return (folder / "inference/.snapshots/stamp.txt").read_text()
 
 
 def test_snapshots_of_other_weights_are_not_used(whole, shapes, tmp_path):

@@ -15,10 +15,10 @@ import train_net
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.data.stream import TrainingStream
 from kmax_deeplab.d2.engine.trainer import Trainer
-from tests.test_train_net import assert_same, finished, one_thread, run  # noqa: F401  fixtures
+from tests.test_train_net import assert_same, finished, run  # noqa: F401  a fixture
 from tests.tiny_run import command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def names(folder: Path) -> set[str]:
@@ -88,6 +88,8 @@ def test_old_checkpoints_are_forgotten_and_the_best_one_is_kept(shapes, tmp_path
     )
     changes = {"SOLVER.CHECKPOINT_PERIOD": 1, "TEST.EVAL_PERIOD": 1, "SOLVER.MAX_ITER": 5}
     run(shapes, tmp_path, **changes, **{"CHECKPOINTER.MAX_TO_KEEP": 2})
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").open()]
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1, 2, 3, 4]
     numbered = {"model_0000003.pth", "model_0000004.pth"}
     assert names(tmp_path) == {*numbered, "model_best.pth", "model_final.pth"}
     best = torch.load(tmp_path / "model_best.pth")
@@ -114,7 +116,34 @@ def test_an_evaluation_that_a_kill_ended_is_made_up_for(shapes, tmp_path, monkey
     run(shapes, resumed, "--resume", **changes)
     lines = (resumed / "metrics.json").open()
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]
-    assert torch.load(resumed / "model_best.pth")["iteration"] == 1
+    assert place_of(resumed / "model_best.pth") == (1, 4)
+
+
+def place_of(checkpoint: Path) -> tuple[int, int]:
+    content = torch.load(checkpoint)
+    assert content["iteration"] == content["trainer"]["iteration"]
+    return content["iteration"], content["trainer"]["position"]
+
+
+def test_the_best_model_of_the_last_evaluation_can_be_gone_on_from(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "test", classmethod(lambda *_, **__: {"panoptic_seg": {"PQ": 1}}))
+    changes = {"TEST.EVAL_PERIOD": 9, "SOLVER.MAX_ITER": 1}
+    run(shapes, tmp_path, **changes)
+    assert (tmp_path / "last_checkpoint").read_text() == "model_best.pth"
+    assert place_of(tmp_path / "model_best.pth") == (0, 2)
+    run(shapes, tmp_path, "--resume", **{**changes, "SOLVER.MAX_ITER": 2})
+    assert place_of(tmp_path / "model_final.pth") == (1, 4)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").open()]
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1]
+
+
+def test_a_best_score_that_no_evaluation_gives_is_warned_of(shapes, tmp_path, monkeypatch):
+    scores = {"panoptic_seg": {"PQ": 1.0, "PQ-circle": 1.0}}
+    monkeypatch.setattr(Trainer, "test", classmethod(lambda *_, **__: scores))
+    changes = {"TEST.EVAL_PERIOD": 1, "SOLVER.MAX_ITER": 1, "CHECKPOINTER.BEST": "PQ"}
+    run(shapes, tmp_path, **changes)
+    said = "CHECKPOINTER.BEST is 'PQ', which the evaluation does not give: no model_best.pth is"
+    assert f"{said} kept. There are panoptic_seg/PQ\n" in (tmp_path / "log.txt").read_text()
 
 
 def test_a_run_ends_when_its_time_is_over_and_goes_on(shapes, tmp_path, monkeypatch):

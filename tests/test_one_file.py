@@ -21,7 +21,7 @@ from tests.own_data import OwnData
 from tests.scripts import ROOT, exit_status, load_script
 from tests.tiny_run import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CONFIG = str(ROOT / "configs" / "custom" / "kmax_trial_on_cpu.yaml")
 NOT_NEEDED = {
@@ -42,16 +42,13 @@ def trained(tmp_path_factory):
     changes = {**TINY, **FINDS_ANYTHING, "SOLVER.MAX_ITER": 2, "OUTPUT_DIR": root / "run"}
     changes["DATASETS.PANOPTIC"] = [data.entry("gone")]
     words = [str(word) for pair in changes.items() for word in pair]
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     train_net.main(train_net.parse_args(["--config-file", CONFIG, *words]))
     rng = np.random.default_rng(0)
     image = data.write_image(root / "photo.png", rng.integers(0, 256, (90, 130)))
     weights = Path(shutil.move(root / "run" / "model_final.pth", root / "model.pth"))
     shutil.rmtree(root / "run")
     shutil.rmtree(root / "data")
-    yield weights, image
-    torch.set_num_threads(before)
+    return weights, image
 
 
 def test_a_checkpoint_knows_classes_description_and_config(trained):

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 import train_net
 from kmax_deeplab.checkpoint.identity import read_identity
@@ -12,7 +11,7 @@ from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
 from tests.scripts import ROOT, exit_status, load_script
 from tests.tiny_run import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CONFIG = str(ROOT / "configs" / "custom" / "kmax_trial_on_cpu.yaml")
 
@@ -26,16 +25,13 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(data):
-    """The output folder and the results of a short training on one thread."""
+    """The output folder and the results of a short training."""
     train, val = data
     output = train.root.parent / "output"
     entries = [train.entry("own_train"), val.entry("own_val")]
     changes = {**TINY, "DATASETS.PANOPTIC": entries, "SOLVER.MAX_ITER": 2, "OUTPUT_DIR": output}
     options = [str(word) for pair in changes.items() for word in pair]
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield output, train_net.main(train_net.parse_args(["--config-file", CONFIG, *options]))
-    torch.set_num_threads(before)
+    return output, train_net.main(train_net.parse_args(["--config-file", CONFIG, *options]))
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import torch
 
 import train_net
 from kmax_deeplab.d2.config.run import load_config
-from kmax_deeplab.d2.engine import rehearsal
+from kmax_deeplab.d2.engine import preview, rehearsal
 from kmax_deeplab.modeling import resnet
-from tests.test_train_net import one_thread, run  # noqa: F401  an automatic fixture
+from tests.test_train_net import run
 from tests.tiny_run import ROOT, TINY, command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if "_base_" not in p.parts)
 SMALL = {
@@ -65,9 +65,10 @@ def test_data_that_is_there_is_used_and_the_run_itself_left_alone(shapes, tmp_pa
 
 
 def test_a_dry_run_tells_data_model_memory_and_schedule_and_writes_nothing(
-    shapes, tmp_path, capsys
+    shapes, tmp_path, capsys, monkeypatch
 ):
-    output = tmp_path / "out"
+    output, analysed, analyse = tmp_path / "out", [], preview.analyse_training
+    monkeypatch.setattr(preview, "analyse_training", lambda cfg: analysed.append(0) or analyse(cfg))
     assert run(shapes, output, "--dry-run", **{"SOLVER.MAX_ITER": 300}) == {}
     said = capsys.readouterr().out
     for part in (
@@ -79,7 +80,7 @@ def test_a_dry_run_tells_data_model_memory_and_schedule_and_writes_nothing(
         "151 checkpoints of 0.06 GB",
     ):
         assert part in said, said
-    assert not output.exists()
+    assert not output.exists() and len(analysed) == 1
 
 
 def test_a_dry_run_refuses_what_a_run_would(shapes, tmp_path):
@@ -92,3 +93,10 @@ def test_a_rehearsal_excludes_what_it_cannot_mean(other, shapes, tmp_path, capsy
     with pytest.raises(SystemExit):
         train_net.parse_args([*command(shapes, Path(tmp_path), "--fast-dev-run"), other])
     assert "--fast-dev-run begins anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", ["--fast-dev-run", "--eval-only"])
+def test_a_dry_run_excludes_what_runs(other, shapes, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train_net.parse_args([*command(shapes, Path(tmp_path), "--dry-run"), other])
+    assert "--dry-run runs nothing: leave out" in capsys.readouterr().err

@@ -11,10 +11,10 @@ from PIL import Image
 
 from tests.own_data import OwnData, truncate
 from tests.processes import Ranks
-from tests.test_train_net import finished, one_thread  # noqa: F401  fixtures
+from tests.test_train_net import finished  # noqa: F401  a fixture
 from tests.tiny_run import ROOT, TINY, command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 FAST = {"SEED": 3, "DATALOADER.NUM_WORKERS": 0, "DIST.TIMEOUT": 20}
 EVERYTHING = {f"MODEL.KMAX_DEEPLAB.TEST.{kind}_ON": True for kind in ("SEMANTIC", "INSTANCE")}

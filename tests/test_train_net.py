@@ -15,21 +15,12 @@ from kmax_deeplab.checkpoint.parts import part_of
 from kmax_deeplab.d2.engine.trainer import Trainer
 from tests.tiny_run import ROOT, command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def run(*arguments: object, **changes: object) -> dict:
     """Runs train_net.py in this process and returns its results."""
     return train_net.main(train_net.parse_args(command(*arguments, **changes)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tensors this small gain nothing from a second thread, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

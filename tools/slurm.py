@@ -14,6 +14,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 import train_net  # noqa: E402
 from kmax_deeplab import command  # noqa: E402
 from kmax_deeplab.d2.engine.opening import read_config  # noqa: E402
+from kmax_deeplab.d2.engine.stopping import BEGAN  # noqa: E402
 
 SPARE_SECONDS = 300
 """That a training leaves before the time limit of its job, to save and to end."""
@@ -45,11 +47,13 @@ class Training:
         import submitit
 
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-        limit = self.seconds - min(SPARE_SECONDS, MOST_SPARE * self.seconds)
-        end = ["--resume", "CHECKPOINTER.TIME_LIMIT", str(round(limit))]
+        limit = round(self.seconds - min(SPARE_SECONDS, MOST_SPARE * self.seconds))
+        end = ["--resume", "CHECKPOINTER.TIME_LIMIT", str(limit)]
         args = train_net.parse_args([*self.words, *end])
         results = train_net.main(args)
-        if results is None and os.environ["RANK"] == "0" and "SLURM_JOB_ID" in os.environ:
+        is_over = time.monotonic() - BEGAN > limit  # otherwise somebody ended it: scancel
+        is_first = os.environ["RANK"] == "0" and "SLURM_JOB_ID" in os.environ
+        if results is None and is_over and is_first:
             subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
         return results
 

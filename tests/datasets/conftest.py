@@ -1,19 +1,9 @@
 """The trees of all benchmarks in one folder, prepared, and figures of a nearly right model."""
 
 import pytest
-import torch
 
 from tests.datasets.oracle import Oracle
 from tests.datasets.prepared import BENCHMARKS, registered
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """Tensors this small gain nothing from a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from tests.scripts import ROOT, exit_status, load_script
 from tests.test_one_file import CONFIG, FINDS_ANYTHING
 from tests.tiny_run import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 COUNT = 40
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID")
@@ -31,15 +31,7 @@ WORDS = [sys.executable, str(ROOT / "tools" / "predict.py")]
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory, one_thread):
+def place(tmp_path_factory):
     """A folder with images, model.pth, and whole, the predictions of one undisturbed process."""
     root = tmp_path_factory.mktemp("predict")
     data = OwnData(root / "data")

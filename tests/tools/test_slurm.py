@@ -1,5 +1,7 @@
 """Submitting to SLURM; with submitit installed also a whole job of two tasks on this machine."""
 
+from unittest.mock import MagicMock
+
 import pytest
 import torch
 
@@ -19,6 +21,21 @@ def test_without_submitit_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(slurm.sys.modules, "submitit", None)
     with pytest.raises(ValueError, match="pip install submitit"):
         slurm.submit(slurm.parse_args(["--", "--config-file", "c"]))
+
+
+@pytest.mark.parametrize(("seconds", "requeued"), [(3400, True), (3200, False)])
+def test_a_job_is_queued_again_if_its_time_was_over_and_not_if_somebody_ended_it(
+    seconds, requeued, monkeypatch
+):
+    commands = []
+    monkeypatch.setitem(slurm.sys.modules, "submitit", MagicMock())
+    monkeypatch.setattr(slurm.train_net, "main", lambda _: None)  # stopped
+    monkeypatch.setattr(slurm.subprocess, "run", lambda words, check: commands.append(words))
+    monkeypatch.setattr(slurm, "BEGAN", slurm.time.monotonic() - seconds)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert slurm.Training(["--config-file", "c"], 3600)() is None
+    assert commands == [["scontrol", "requeue", "7"]] * requeued
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +43,27 @@ class Checkpoints(HookBase):
 
     def after_step(self) -> None:
         """Saves if it is time."""
-        done = self.trainer.iter + 1
+        done = self.trainer.done
         if done % self._period == 0 or done == EARLY < self.trainer.max_iter:
             self.save()
         if done == self.trainer.max_iter:
             if self._averaged:  # first: the last one that is written is gone on from
                 self._averaged.save(f"{FINAL}_ema")
-            self._checkpointer.save(FINAL, iteration=self.trainer.iter)
+            self._checkpointer.save(FINAL, iteration=done - 1)
             patient_barrier()
 
     def save(self) -> None:
         """Saves what the last iteration left, unless it is saved already; forgets old ones."""
-        if self._saved == self.trainer.iter:
+        if self._saved == self.trainer.done:
             return
         self.save_alone()
         patient_barrier()  # others would wait for the disk in a collective, which has a time-out
 
     def save_alone(self) -> None:
         """Does so in the main process, without a word to the others."""
-        self._checkpointer.save(f"model_{self.trainer.iter:07d}", iteration=self.trainer.iter)
-        self._saved = self.trainer.iter
+        last = self.trainer.done - 1
+        self._checkpointer.save(f"model_{last:07d}", iteration=last)
+        self._saved = self.trainer.done
         if comm.is_main_process() and self._most:
             folder = Path(self._checkpointer.save_dir)
             numbered = sorted(p for p in folder.glob("model_*.pth") if NUMBERED.fullmatch(p.name))
@@ -81,17 +83,25 @@ class KeepBest(HookBase):
         self._checkpointer, self._metric = checkpointer, metric
         self._best: tuple[float, int] | None = None
 
-    def before_train(self) -> None:
-        """Saves if the model was evaluated just now and is better than ever."""
-        self._look(self.trainer.start_iter)
+    def look(self, scores: Mapping[str, float]) -> None:
+        """Saves the model that was evaluated just now if it is better than ever.
 
-    def after_step(self) -> None:
-        """The same, of an evaluation between iterations."""
-        self._look(self.trainer.iter + 1)
-
-    def after_train(self) -> None:
-        """The same, of the evaluation at the end."""
-        self._look(self.trainer.max_iter)
+        Args:
+            scores: of the evaluation, in the main process, which writes.
+        """
+        if self._metric not in scores:
+            logger.warning(
+                "CHECKPOINTER.BEST is %r, which the evaluation does not give: no %s.pth is kept. "
+                "There are %s",
+                *(self._metric, BEST, ", ".join(name for name in scores if "-" not in name)),
+            )
+            return
+        score, done = scores[self._metric], self.trainer.done
+        if not score > (self._best[0] if self._best else -math.inf):  # never, if it is NaN
+            return
+        self._best = (score, done - 1)
+        self._checkpointer.save(BEST, iteration=done - 1)
+        logger.info("%s %.4f is the best so far: kept as %s.pth", self._metric, score, BEST)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best score and its iteration."""
@@ -100,12 +110,3 @@ class KeepBest(HookBase):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the best score of the run that is resumed."""
         self._best = tuple(state_dict["best"])
-
-    def _look(self, done: int) -> None:
-        score, evaluated = self.trainer.storage.latest().get(self._metric, (math.nan, -1))
-        is_better = score > (self._best[0] if self._best else -math.inf)  # never, if it is NaN
-        if evaluated != done or not is_better:
-            return
-        self._best = (score, done - 1)
-        self._checkpointer.save(BEST, iteration=done - 1)
-        logger.info("%s %.4f is the best so far: kept as %s.pth", self._metric, score, BEST)

@@ -13,7 +13,8 @@ from detectron2.engine import HookBase
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils.events import EventWriter
 
-from kmax_deeplab.d2.engine.health import WINDOW
+from kmax_deeplab.d2.engine.checkpoints import KeepBest
+from kmax_deeplab.d2.engine.figures import WINDOW
 from kmax_deeplab.d2.ranks.group import from_main, patient_barrier
 from kmax_deeplab.run_folder import has_scores
 
@@ -58,39 +59,48 @@ class Evaluations(HookBase):
     Args:
         period: iterations between two evaluations, beside the one at the end; 0: that one alone.
         evaluate: returns nested scores in the main process.
+        best: keeps the best model, if one is to be kept.
         writers: which show them at once.
         metrics: the file that has them.
     """
 
     def __init__(
-        self, period: int, evaluate: Callable[[], dict[str, Any]], writers: Writers, metrics: Path
+        self,
+        period: int,
+        evaluate: Callable[[], dict[str, Any]],
+        best: KeepBest | None,
+        writers: Writers,
+        metrics: Path,
     ) -> None:
-        self._period, self._evaluate = period, evaluate
+        self._period, self._evaluate, self._best = period, evaluate, best
         self._writers, self._metrics = writers, metrics
 
     def before_train(self) -> None:
         """Evaluates what a killed run would have, if nothing is known of that."""
-        done = self.trainer.start_iter
+        done = self.trainer.done
         is_due = self._period and done % self._period == 0 and 0 < done < self.trainer.max_iter
         if is_due and not from_main(was_evaluated, self._metrics, done):
-            self._run(done)
+            self._run()
 
     def after_step(self) -> None:
         """Evaluates if it is time; at the end `after_train` does."""
-        done = self.trainer.iter + 1
+        done = self.trainer.done
         if self._period and done % self._period == 0 and done != self.trainer.max_iter:
-            self._run(done)
+            self._run()
 
     def after_train(self) -> None:
         """Evaluates a training that came to its end, and closes the writers."""
         if not self.trainer.stopped:
-            self._run(self.trainer.max_iter)
+            self._run()
         self._writers.close()
 
-    def _run(self, done: int) -> None:
+    def _run(self) -> None:
         scores = flatten_results_dict(self._evaluate() or {})
         if scores:
+            done = self.trainer.done
             self.trainer.storage.put_scalars(**scores, smoothing_hint=False, cur_iter=done)
+            if self._best:  # before the scores are written: a killed run evaluates again
+                self._best.look(scores)
         self._writers.write()
         patient_barrier()
 

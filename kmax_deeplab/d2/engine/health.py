@@ -10,16 +10,15 @@ import time
 
 import torch
 from detectron2.engine import HookBase
-from detectron2.utils.events import EventStorage, EventWriter, get_event_storage
+from detectron2.utils.events import EventStorage
 
 from kmax_deeplab.benchmark.profiling import peak_bytes
+from kmax_deeplab.d2.engine.figures import WINDOW
 
 logger = logging.getLogger(__name__)
 
 EARLY = (1, 2, 5, 10)
 """Iterations of this process after which a line is printed before the usual period begins."""
-WINDOW = 20
-"""Iterations over which the figures of a line are averaged."""
 LOSSES = {
     "class": "loss_ce",
     "mask": "loss_mask",
@@ -72,20 +71,12 @@ class Lines(HookBase):
     """
 
     def __init__(self, period: int = WINDOW) -> None:
-        self._writer, self._period = LineWriter(), period
+        self._period = period
 
     def after_step(self) -> None:
         """Logs where a line is due."""
         if is_due(self.trainer, self._period):
-            self._writer.write()
-
-
-class LineWriter(EventWriter):
-    """Logs a line about the last iteration."""
-
-    def write(self) -> None:
-        """Logs it."""
-        logger.info(describe(get_event_storage()))
+            logger.info(describe(self.trainer.storage))
 
 
 def is_due(trainer: HookBase, period: int) -> bool:

@@ -8,11 +8,12 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter, JSONWriter
+from detectron2.utils.events import EventWriter
 
 from kmax_deeplab.checkpoint.checkpointer import KMaXCheckpointer
 from kmax_deeplab.d2.engine.checkpoints import Checkpoints, KeepBest
 from kmax_deeplab.d2.engine.evaluations import Evaluations, Writers
+from kmax_deeplab.d2.engine.figures import MetricsFile
 from kmax_deeplab.d2.engine.health import Health, Lines
 from kmax_deeplab.d2.engine.loaders import build_train_loader
 from kmax_deeplab.d2.engine.precise_norms import PreciseNorms
@@ -47,17 +48,17 @@ def build_hooks(trainer: "Trainer") -> tuple[Checkpoints, list[HookBase]]:
     if comm.is_main_process():
         writers = Writers(build_writers(cfg), cfg.TEST.EVAL_PERIOD)
         built += [Health(images_per_step(cfg), torch.device(cfg.MODEL.DEVICE)), Lines()]
-    evaluations = Evaluations(cfg.TEST.EVAL_PERIOD, trainer.evaluate, writers, metrics_file(cfg))
-    built += [writers, checkpoints, evaluations]
-    if settings.BEST and cfg.TEST.EVAL_PERIOD:
-        built.append(KeepBest(checkpointer, settings.BEST))
+    is_best_kept = settings.BEST and cfg.TEST.EVAL_PERIOD
+    best = KeepBest(checkpointer, settings.BEST) if is_best_kept else None
+    scores = (trainer.evaluate, best, writers, metrics_file(cfg))
+    built += [writers, checkpoints, Evaluations(cfg.TEST.EVAL_PERIOD, *scores), best]
     return checkpoints, [*filter(None, built), StopWhenAsked(settings.TIME_LIMIT)]
 
 
 def build_writers(cfg: CfgNode) -> list[EventWriter]:
     """Builds what keeps the figures: metrics.json, as Detectron2 writes it, and LOGGERS."""
     trackers = [TRACKERS[name][1](cfg) for name in cfg.LOGGERS]
-    return [JSONWriter(str(metrics_file(cfg))), TrackerWriter(trackers)]
+    return [MetricsFile(metrics_file(cfg)), TrackerWriter(trackers)]
 
 
 def metrics_file(cfg: CfgNode) -> Path:

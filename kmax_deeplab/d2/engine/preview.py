@@ -3,12 +3,14 @@
 `train_net.py --dry-run` prints it: data, model, least memory, schedule, checkpoints.
 """
 
+from collections.abc import Mapping
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from tabulate import tabulate
 
-from kmax_deeplab.benchmark.analysis import format_costs, least_bytes, scale_costs
+from kmax_deeplab.benchmark.analysis import Cost, format_costs, least_bytes, scale_costs
 from kmax_deeplab.d2.engine.measure import analyse_training
 from kmax_deeplab.d2.engine.solver import (
     base_rate,
@@ -29,8 +31,9 @@ def preview(cfg: CfgNode, world_size: int) -> str:
         cfg: of an opened run.
         world_size: number of its processes.
     """
-    parts = (_data(cfg), _model(cfg, world_size), _schedule(cfg, world_size), _files(cfg))
-    return "\n\n".join(parts)
+    costs = analyse_training(cfg)
+    model, files = _model(cfg, world_size, costs), _files(cfg, costs)
+    return "\n\n".join((_data(cfg), model, _schedule(cfg, world_size), files))
 
 
 def _data(cfg: CfgNode) -> str:
@@ -49,10 +52,10 @@ def _data(cfg: CfgNode) -> str:
     return tabulate(rows, heads, floatfmt=".1f")
 
 
-def _model(cfg: CfgNode, world_size: int) -> str:
+def _model(cfg: CfgNode, world_size: int, costs: Mapping[str, Cost]) -> str:
     images = cfg.SOLVER.IMS_PER_BATCH // world_size
     is_half = cfg.SOLVER.AMP.ENABLED
-    costs = scale_costs(analyse_training(cfg), images, is_half=is_half)
+    costs = scale_costs(costs, images, is_half=is_half)
     _, least = least_bytes(costs, is_half=is_half)
     return (
         f"{format_costs(costs)}\n"
@@ -76,13 +79,13 @@ def _schedule(cfg: CfgNode, world_size: int) -> str:
     return f"{describe_batch(cfg, world_size)}\n{table}"
 
 
-def _files(cfg: CfgNode) -> str:
+def _files(cfg: CfgNode, costs: Mapping[str, Cost]) -> str:
     total, period, most = (
         cfg.SOLVER.MAX_ITER,
         cfg.SOLVER.CHECKPOINT_PERIOD,
         cfg.CHECKPOINTER.MAX_TO_KEEP,
     )
-    parameters = sum(cost.parameters for cost in analyse_training(cfg).values())
+    parameters = sum(cost.parameters for cost in costs.values())
     one = parameters * SAVED_BYTES / GIGABYTE
     kept = min(total // period, most or total) + 1
     evaluations = total // cfg.TEST.EVAL_PERIOD if cfg.TEST.EVAL_PERIOD else 0

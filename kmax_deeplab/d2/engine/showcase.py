@@ -10,8 +10,8 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from kmax_deeplab.d2.data.catalog import categories_of
+from kmax_deeplab.d2.engine.loaders import build_test_loader
 from kmax_deeplab.d2.engine.pictures import draw_examples
-from kmax_deeplab.d2.engine.trainer import Trainer
 from kmax_deeplab.visualize.loss_curves import read_losses
 from kmax_deeplab.visualize.report import Report
 from kmax_deeplab.visualize.scores import read_scores
@@ -48,7 +48,7 @@ def make_report(
         categories=categories,
         settings={**settings, **describe_run(cfg, model)},
         losses=read_losses(metrics) if metrics.is_file() else {},
-        examples=draw_examples(model, Trainer.build_test_loader(cfg, dataset), categories, count),
+        examples=draw_examples(model, build_test_loader(cfg, dataset), categories, count),
     )
 
 

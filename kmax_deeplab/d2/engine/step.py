@@ -21,13 +21,12 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kmax_deeplab.d2.engine.figures import WINDOW
 from kmax_deeplab.d2.engine.health import EARLY
 from kmax_deeplab.d2.ranks.group import tell
 
 logger = logging.getLogger(__name__)
 
-GPU_PERIOD = 20
-"""Iterations between two readings of the losses on a GPU; Detectron2 writes as often."""
 FIRST_SCALE = 2.0**16
 """Of float16's gradients, as PyTorch has it; others are not scaled."""
 SKIPPED = "skipped"
@@ -45,7 +44,7 @@ def build_step(cfg: CfgNode, model: nn.Module, optimizer: Optimizer) -> "Step":
         optimizer,
         dtype=getattr(torch, solver.AMP.DTYPE) if solver.AMP.ENABLED else torch.float32,
         accumulate=solver.ACCUMULATE,
-        period=GPU_PERIOD if device.type == "cuda" else 1,
+        period=WINDOW if device.type == "cuda" else 1,
         most_skipped=solver.MAX_SKIPPED_STEPS,
         keep_skipped=Path(cfg.OUTPUT_DIR, SKIPPED) if solver.KEEP_SKIPPED_BATCHES else None,
         some_unused=has_unused_parameters(cfg),
@@ -178,21 +177,17 @@ class Step(SimpleTrainer):
         _copy(self.before, self.statistics)
         self.skipped += 1
         self.skipped_in_row += 1
-        own = {
-            name: [x.get("image_id") if isinstance(x, Mapping) else None for x in batch]
-            for batch, found in zip(batches, losses, strict=True)
-            for name, loss in found.items()
-            if not loss.isfinite()
-        }
+        bad = [{name for name, loss in found.items() if not loss.isfinite()} for found in losses]
+        own = [x for batch, names in zip(batches, bad, strict=True) if names for x in batch]
         if own and self.keep_skipped:
             self.keep_skipped.mkdir(parents=True, exist_ok=True)
             name = f"iteration_{self.iter + 1:07d}_rank_{comm.get_rank()}.pth"
             torch.save(batches, self.keep_skipped / name)
-        found = dict(enumerate(comm.all_gather(own)))
-        images = {rank: next(iter(each.values())) for rank, each in found.items() if each}
-        kinds = sorted({name for each in found.values() for name in each})
+        ids = [x.get("image_id") if isinstance(x, Mapping) else None for x in own]
+        found = comm.all_gather((set().union(*bad), ids))
+        kinds = sorted(set().union(*(names for names, _ in found)))
         fault = f"{', '.join(kinds) or 'gradient'} not finite in {str(self.dtype)[6:]}"
-        where = "; ".join(f"rank {rank}, images {ids}" for rank, ids in images.items())
+        where = "; ".join(f"rank {rank}, images {x}" for rank, (_, x) in enumerate(found) if x)
         logger.warning(
             "Iteration %d: %s%s. The step is skipped; %d so far, %d in a row.",
             *(self.iter + 1, fault, f" ({where})" if where else ""),

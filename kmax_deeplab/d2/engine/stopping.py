@@ -39,7 +39,7 @@ class StopWhenAsked(HookBase):
     first signal ends it, too.
 
     Args:
-        time_limit: seconds since the process began; 0: none.
+        time_limit: seconds since the main process began; 0: none.
     """
 
     def __init__(self, time_limit: float = 0) -> None:
@@ -55,7 +55,8 @@ class StopWhenAsked(HookBase):
 
     def after_step(self) -> None:
         """Stops the training if any rank was asked to."""
-        if self._time_limit and time.monotonic() - BEGAN > self._time_limit:
+        is_main = comm.is_main_process()  # whose clock holds for all
+        if self._time_limit and is_main and time.monotonic() - BEGAN > self._time_limit:
             self._asked = self._asked or TIME_LIMIT
         reason = self._asked if comm.get_world_size() == 1 else self._hear_all()
         if reason:

@@ -14,8 +14,8 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventWriter, get_event_storage
 
-WINDOW = 20
-"""Iterations over which losses are smoothed (median), as in metrics.json."""
+from kmax_deeplab.d2.engine.figures import News
+
 OF_LAYER = re.compile(r"(loss_\w+?)_(\d+)")
 OF_CLASS = re.compile(r"(.*)/(\w+)-(.+)")
 RATES = ("lr", "gradient_norm", "gradient_scale", "skipped_steps")
@@ -122,23 +122,17 @@ class TrackerWriter(EventWriter):
 
     Args:
         trackers: opened.
-        start: first iteration of this process; what is older has been shown.
     """
 
-    def __init__(self, trackers: Sequence[Tracker], start: int = 0) -> None:
-        self._trackers, self._newest = trackers, start - 1
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self._trackers, self._news = trackers, News()
 
     def write(self) -> None:
         """Shows what is new."""
-        storage = get_event_storage()
-        by_step: dict[int, dict[str, float]] = {}
-        for name, (value, step) in storage.latest_with_smoothing_hint(WINDOW).items():
-            if step > self._newest:
-                by_step.setdefault(step, {})[grouped(name)] = value
-        self._newest = max([*by_step, self._newest])
+        storage, news = get_event_storage(), self._news.take()
         for tracker in self._trackers:
-            for step in sorted(by_step):
-                tracker.add_figures(by_step[step], step)
+            for step, figures in news.items():
+                tracker.add_figures({grouped(n): value for n, value in figures.items()}, step)
             for name, picture, step in storage._vis_data:
                 tracker.add_picture(name, np.moveaxis(np.asarray(picture), 0, 2), step)
         storage.clear_images()

@@ -8,14 +8,12 @@ for optimiser and schedule, which live in `solver`.
 import logging
 import time
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import nn
@@ -31,7 +29,7 @@ from kmax_deeplab.d2.data.stream import derive_seed
 from kmax_deeplab.d2.engine.averaging import AveragedWeights, Saved
 from kmax_deeplab.d2.engine.distribute import distribute
 from kmax_deeplab.d2.engine.hooks import build_hooks, metrics_file
-from kmax_deeplab.d2.engine.loaders import build_test_loader, build_train_loader
+from kmax_deeplab.d2.engine.loaders import build_train_loader
 from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.d2.engine.pictures import show_examples
 from kmax_deeplab.d2.engine.solver import (
@@ -44,17 +42,17 @@ from kmax_deeplab.d2.engine.solver import (
 )
 from kmax_deeplab.d2.engine.step import build_step, has_unused_parameters
 from kmax_deeplab.d2.engine.stopping import StopRequestedError
-from kmax_deeplab.d2.evaluation.build import build_evaluator, verify
+from kmax_deeplab.d2.engine.testing import Tester
+from kmax_deeplab.d2.evaluation.build import verify
 from kmax_deeplab.d2.ranks.group import end_all, from_main, load_once, patient_barrier, tell
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
-from kmax_deeplab.modeling.folding import folded_norms
 from kmax_deeplab.run_folder import forget_metrics_from
 
 logger = logging.getLogger(__name__)
 
 
-class Trainer(DefaultTrainer):
+class Trainer(Tester):
     """Detectron2's default trainer with our parts, on any device; resumable bit for bit where sums
     have a fixed order (a CPU with one thread a process).
 
@@ -65,6 +63,7 @@ class Trainer(DefaultTrainer):
         stopped: why the training ended early; empty if it did not.
         is_evaluating: whether it evaluates at the moment.
         evaluation_seconds: that evaluations have taken since it began.
+        done: iterations whose steps are done, of this process and those before.
     """
 
     def __init__(self, cfg: CfgNode, categories: Categories | None = None) -> None:
@@ -80,7 +79,7 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-        self.first_position, self.stopped = 0, ""
+        self.first_position, self.done, self.stopped = 0, 0, ""
         self.is_evaluating, self.evaluation_seconds = False, 0.0
         if cfg.MODEL.DEVICE == "cpu":
             keep_freed_memory()
@@ -120,7 +119,7 @@ class Trainer(DefaultTrainer):
         self._loaded = None
         if self.average:
             self.average.is_loaded = from_main(lambda: self.average.is_loaded)
-        self.start_iter = self.iter + 1
+        self.start_iter = self.done = self.iter + 1
         if self.start_iter > self.max_iter:
             raise ValueError(
                 f"{start} stands at iteration {self.start_iter}, SOLVER.MAX_ITER is "
@@ -143,7 +142,7 @@ class Trainer(DefaultTrainer):
     def evaluate(self) -> dict[str, Any]:
         """Evaluates the model, and the average of its weights if there is one."""
         began, self.is_evaluating = time.perf_counter(), True
-        tell(f"evaluating after iteration {self.iter + 1}")
+        tell(f"evaluating after iteration {self.done}")
         results = self.test(self.cfg, self.model)
         if self.average:
             results = {**results, "ema": self.test(self.cfg, self.average.model, folder="ema")}
@@ -174,13 +173,13 @@ class Trainer(DefaultTrainer):
             self._iterate()
         except StopRequestedError as error:  # during an evaluation, which the main process ends
             self.stopped = str(error)
-            if self.iter < self.max_iter:  # what the last iteration left is saved
+            if self.done < self.max_iter:  # what the last iteration left is saved
                 self.checkpoints.save_alone()
             end_all(f"{error} during an evaluation; the training is saved")
         if self.stopped:
             logger.warning(
                 "Stopped by %s after iteration %d of %d; go on with --resume.",
-                *(self.stopped, min(self.iter + 1, self.max_iter), self.max_iter),
+                *(self.stopped, self.done, self.max_iter),
             )
             return None
         if comm.is_main_process():
@@ -217,14 +216,16 @@ class Trainer(DefaultTrainer):
                 f"the training diverged: {error}. Its checkpoints are intact: continue with "
                 "--resume and a lower SOLVER.BASE_LR"
             ) from error
+        self.done = self.iter + 1
 
     def state_dict(self) -> dict[str, Any]:
         """Adds the seed to Detectron2's iteration, optimiser, schedule and gradient scale."""
-        done = self.iter + 1 - self.start_iter
+        images = (self.done - self.start_iter) * images_per_step(self.cfg)
         own = {
+            "iteration": self.done - 1,
             "seed": self.seed,
             "processes": comm.get_world_size(),
-            "position": self.first_position + done * images_per_step(self.cfg),
+            "position": self.first_position + images,
         }
         return {**super().state_dict(), **own}
 
@@ -278,53 +279,3 @@ class Trainer(DefaultTrainer):
             ValueError: another `DATALOADER.SAMPLER_TRAIN` than the one that exists here.
         """
         return build_train_loader(cfg, seed, first_position)
-
-    @classmethod
-    def test(
-        cls,
-        cfg: CfgNode,
-        model: nn.Module,
-        evaluators: Sequence[DatasetEvaluator] | None = None,
-        *,
-        folder: str = "",
-    ) -> dict[str, Any]:
-        """Evaluates a model on `DATASETS.TEST`, its norms folded meanwhile.
-
-        Args:
-            cfg: the config.
-            model: to evaluate.
-            evaluators: of each dataset; None: those of `build_evaluator`.
-            folder: of the results below `inference/`.
-        """
-        if folder and evaluators is None:
-            evaluators = [cls.build_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
-        with folded_norms(model):
-            return super().test(cfg, model, evaluators)
-
-    @classmethod
-    def build_test_loader(
-        cls, cfg: CfgNode, dataset_name: str, records: Sequence[dict] | None = None
-    ) -> DataLoader:
-        """Builds this process's loader of one test dataset, `TEST.IMS_PER_BATCH` images a batch.
-
-        Args:
-            cfg: the config.
-            dataset_name: in the catalogs.
-            records: those that are to be evaluated; None: all that the config asks for.
-        """
-        return build_test_loader(cfg, dataset_name, records)
-
-    @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str, below: str = "") -> DatasetEvaluator:
-        """Builds the evaluator of a test dataset, which writes to `inference/`, or below it.
-
-        With several test datasets each has a folder of its own there.
-        """
-        folder = cls.results_folder(cfg, dataset_name, below)
-        return build_evaluator(cfg, dataset_name, str(folder))
-
-    @classmethod
-    def results_folder(cls, cfg: CfgNode, dataset_name: str, below: str = "") -> Path:
-        """Returns the folder of the results on a test dataset."""
-        folder = Path(cfg.OUTPUT_DIR, "inference", below)
-        return folder / dataset_name if len(cfg.DATASETS.TEST) > 1 else folder

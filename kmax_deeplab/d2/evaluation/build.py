@@ -27,8 +27,8 @@ from kmax_deeplab.d2.evaluation.cityscapes import (
 )
 from kmax_deeplab.d2.evaluation.instances import InstanceEvaluator
 from kmax_deeplab.d2.evaluation.panoptic import PanopticEvaluator
-from kmax_deeplab.d2.evaluation.progress import Progress, State
 from kmax_deeplab.d2.evaluation.semantic import SemanticEvaluator
+from kmax_deeplab.d2.evaluation.snapshots import Snapshots, State
 from kmax_deeplab.d2.evaluation.task import Task, make_task, require_panoptic
 from kmax_deeplab.d2.ranks.group import patient_barrier
 from kmax_deeplab.data.check.query_count import describe_excess
@@ -82,7 +82,7 @@ class AllMetrics(DatasetEvaluators):
         dataset_name: in the catalogs.
         num_images: number of images that are evaluated.
         output_folder: where results.json goes.
-        progress: where snapshots lie if the evaluation may be killed and gone on with, which needs
+        snapshots: where snapshots lie if the evaluation may be killed and gone on with, which needs
             evaluators with `state()` and `add(state)`.
 
     Raises:
@@ -95,13 +95,13 @@ class AllMetrics(DatasetEvaluators):
         dataset_name: str,
         num_images: int,
         output_folder: str,
-        progress: Progress | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         super().__init__(evaluators)
         self._name, self._num_images, self._folder = dataset_name, num_images, Path(output_folder)
         unable = [type(e).__name__ for e in evaluators if not hasattr(e, "state")]
-        self._progress, self._seen = None if unable else progress, set()
-        if unable and progress and progress.is_shared:
+        self._snapshots, self._seen = None if unable else snapshots, set()
+        if unable and snapshots and snapshots.is_shared:
             raise ValueError(
                 f"{', '.join(unable)} cannot be shared by the tasks of an array: it has no state() "
                 "and add(state) (see PanopticEvaluator)"
@@ -112,27 +112,27 @@ class AllMetrics(DatasetEvaluators):
 
     def reset(self) -> None:
         """Forgets all images, but for those of snapshots, which the main process takes over."""
-        seen, states = self._progress.load() if self._progress else (set(), [])
+        takes_over = self._snapshots and comm.is_main_process() and not self.postponed
+        seen, states = self._snapshots.load() if takes_over else (set(), [])
+        patient_barrier()  # others write snapshots of what they see from here on
         super().reset()
-        self._seen = set()
-        if comm.is_main_process() and not self.postponed:
-            self._take_over(seen, states)
+        self._take_over(seen, states)
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Hands images to all evaluators; writes a snapshot when it is time."""
         super().process(inputs, outputs)
-        if self._progress is None:
+        if self._snapshots is None:
             return
         self._seen |= {given["image_id"] for given in inputs}
-        if self._progress.is_due():
+        if self._snapshots.is_due():
             self.save()
 
     def save(self) -> None:
         """Writes a snapshot of this process."""
-        self._progress.save(self._seen, [evaluator.state() for evaluator in self._evaluators])
+        self._snapshots.save(self._seen, [evaluator.state() for evaluator in self._evaluators])
 
     def _take_over(self, seen: set, states: list[State]) -> None:
-        self._seen = set(seen)
+        self._seen = seen
         for state in states:
             for evaluator, own in zip(self._evaluators, state, strict=True):
                 evaluator.add(own)
@@ -156,14 +156,14 @@ class AllMetrics(DatasetEvaluators):
 
 
 def build_evaluator(
-    cfg: CfgNode, dataset_name: str, output_folder: str, progress: Progress | None = None
+    cfg: CfgNode, dataset_name: str, output_folder: str, snapshots: Snapshots | None = None
 ) -> AllMetrics:
     """Builds the evaluators of all outputs that MODEL.KMAX_DEEPLAB.TEST turns on.
 
     Args:
         dataset_name: in the catalogs.
         output_folder: where results and, as configured, predictions and pictures go.
-        progress: where snapshots lie if the evaluation may be killed.
+        snapshots: where snapshots lie if the evaluation may be killed.
 
     Raises:
         FileNotFoundError: ground truth that an output needs is missing.
@@ -179,7 +179,7 @@ def build_evaluator(
         records=records,
         save_predictions=cfg.TEST.SAVE_PREDICTIONS,
         save_pictures=cfg.MODEL.KMAX_DEEPLAB.SAVE_VIS_NUM,
-        is_continued=progress is not None and progress.is_continued,
+        is_continued=snapshots is not None and snapshots.is_continued,
     )
     evaluators = find_evaluators(task)
     switched_on = [kind for key, kind in evaluators.items() if test[key]]
@@ -195,7 +195,7 @@ def build_evaluator(
     refuse_overwriting(output_folder, task.metadata, records)
     warn_of_excess(cfg, dataset_name, records)
     built = [kind(task) for kind in switched_on]
-    return AllMetrics(built, dataset_name, len(records), output_folder, progress)
+    return AllMetrics(built, dataset_name, len(records), output_folder, snapshots)
 
 
 def find_evaluators(task: Task) -> dict[str, Callable[[Task], DatasetEvaluator]]:

@@ -25,8 +25,9 @@ from kmax_deeplab.d2.ranks.watch import Watch, open_store
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-JOINT = re.compile(
-    r"gloo|nccl|connection (closed|reset|was)|broken pipe|timed? ?out|store", re.IGNORECASE
+OF_OTHERS = re.compile(
+    r"\bgloo\b|\bnccl\b|connection (closed|reset|was|refused)|broken pipe|timed? ?out",
+    re.IGNORECASE,
 )
 """In messages of PyTorch when another rank is to blame."""
 _watch: Watch | None = None
@@ -124,6 +125,14 @@ def load_once(load: Callable[[], object], *models: nn.Module) -> None:
         value.copy_(sent)
 
 
+def is_of_others(error: BaseException) -> bool:
+    """Returns whether an error is that of a joint operation, for which another rank is to blame."""
+    if isinstance(error, distributed.DistError):
+        return True
+    is_plain = type(error) is RuntimeError and not command.is_refusal(error)
+    return is_plain and bool(OF_OTHERS.search(str(error)))
+
+
 def object_group() -> distributed.ProcessGroup:
     """Returns the group of all ranks for what lies in the host's memory."""
     return comm._get_global_gloo_group()  # Detectron2 keeps one
@@ -173,7 +182,7 @@ def _fail_together(error: BaseException) -> None:
     """
     if isinstance(error, SystemExit) and not error.code:
         return
-    is_joint = isinstance(error, RuntimeError) and JOINT.search(str(error))
+    is_joint = is_of_others(error)
     message = command.describe(error) if isinstance(error, Exception) else repr(error)
     try:
         message = _watch.explain() if is_joint else message

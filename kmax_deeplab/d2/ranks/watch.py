@@ -6,6 +6,7 @@ block.
 """
 
 import logging
+import math
 import os
 import socket
 import sys
@@ -107,13 +108,13 @@ class Watch:
         time.sleep(3 * self._period if self._rank == 0 else 0)
 
     def stop(self) -> None:
-        """Ends the watch; rank 0, which has the store, leaves last."""
+        """Ends the watch; rank 0, which has the store, leaves last, or after the time-out."""
         self._over.set()
         self._thread.join()
         if self.is_over:
             return
         if self._rank == 0:
-            self._wait_for("left", self._world_size - 1)
+            self._wait_for("left", self._world_size - 1, self._timeout)
         else:
             self._add("left", 1)
 
@@ -176,9 +177,9 @@ class Watch:
         with self._lock:
             return self._store.add(key, number)
 
-    def _wait_for(self, key: str, count: int) -> None:
-        pause = self._period / 1000
-        while self._add(key, 0) < count:
+    def _wait_for(self, key: str, count: int, most: float = math.inf) -> None:
+        pause, end = self._period / 1000, time.monotonic() + most
+        while self._add(key, 0) < count and time.monotonic() < end:
             time.sleep(pause)
             pause = min(2 * pause, self._period / 5)
 

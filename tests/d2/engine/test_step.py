@@ -63,6 +63,13 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_scale_and_is_counted(
     )
 
 
+def test_the_images_of_all_batches_of_a_step_that_are_not_finite_are_named(caplog):
+    nan = batch_of(3.0, float("nan"))
+    run([BAD, GOOD, nan], accumulate=3)
+    images = "images ['of 1.0', 'of inf', 'of 3.0', 'of nan']"
+    assert f"loss not finite in float32 (rank 0, {images})" in caplog.text
+
+
 class Overflowing(nn.Module):
     """Has a loss that fits, and gradients that do not fit float16 once they are scaled."""
 

@@ -12,10 +12,9 @@ import train_net
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.engine.solver import parameter_groups
 from kmax_deeplab.d2.engine.trainer import Trainer
-from tests.test_train_net import one_thread  # noqa: F401  an automatic fixture
 from tests.tiny_run import TINY, command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CONFIG = Path(train_net.__file__).parent / "configs" / "shapes" / "kmax_timm.yaml"
 SWIN = ["embed_dim", 8, "depths", [1, 1, 2, 1], "num_heads", [1, 1, 2, 2], "window_size"]

@@ -15,9 +15,9 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import inference_on_dataset
 from torch import nn
 
-from kmax_deeplab.d2.engine.trainer import Trainer
+from kmax_deeplab.d2.engine.testing import Tester
 from kmax_deeplab.d2.evaluation.build import AllMetrics, build_evaluator, evaluated_records
-from kmax_deeplab.d2.evaluation.progress import Progress, left_of
+from kmax_deeplab.d2.evaluation.snapshots import Snapshots, left_of
 from kmax_deeplab.modeling.folding import folded_norms
 from kmax_deeplab.predict.shares import array_share
 
@@ -40,20 +40,20 @@ def evaluate_on(cfg: CfgNode, model: nn.Module, weights: Path) -> dict[str, Any]
     """
     results = OrderedDict()
     for name in cfg.DATASETS.TEST:
-        folder = Trainer.results_folder(cfg, name)
+        folder = Tester.results_folder(cfg, name)
         is_shared = array_share(os.environ).count > 1
-        progress = Progress(folder, stamp_of(cfg, weights, name), is_shared=is_shared)
-        evaluator = build_evaluator(cfg, name, str(folder), progress)
+        snapshots = Snapshots(folder, stamp_of(cfg, weights, name), is_shared=is_shared)
+        evaluator = build_evaluator(cfg, name, str(folder), snapshots)
         with folded_norms(model):
-            results[name] = _evaluate_one(cfg, model, name, evaluator, progress)
+            results[name] = _evaluate_one(cfg, model, name, evaluator, snapshots)
     return next(iter(results.values())) if len(results) == 1 else results
 
 
 def _evaluate_one(
-    cfg: CfgNode, model: nn.Module, name: str, evaluator: AllMetrics, progress: Progress
+    cfg: CfgNode, model: nn.Module, name: str, evaluator: AllMetrics, snapshots: Snapshots
 ) -> dict[str, Any]:
     records = evaluated_records(cfg, name)
-    done, _ = progress.load()
+    done = snapshots.done
     left, share = left_of(records, done), array_share(os.environ)
     if done:
         logger.info("%s: %d of %d images were evaluated before", name, len(done), len(records))
@@ -61,21 +61,20 @@ def _evaluate_one(
         own = share.of({record["file_name"]: record["image_id"] for record in records})
         left = [record for record in left if record["file_name"] in own]
     if left:
-        loader = Trainer.build_test_loader(cfg, name, left)
+        loader = Tester.build_test_loader(cfg, name, left)
         evaluator.postponed = share.count > 1
         results = inference_on_dataset(model, loader, evaluator)
         evaluator.postponed = False
         if share.count == 1:
-            progress.clear()
+            snapshots.clear()
             return results
         evaluator.save()
-    done, _ = progress.load()
-    if missing := left_of(records, done):
+    if missing := left_of(records, snapshots.find_done()):
         logger.info("%s: %d images are left to other tasks of the array", name, len(missing))
         return {}
     evaluator.reset()
     results = evaluator.evaluate()
-    progress.clear()
+    snapshots.clear()
     return results
 
 

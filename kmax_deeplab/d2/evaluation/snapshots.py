@@ -1,7 +1,8 @@
 """An evaluation that may be killed: evaluators enter, snapshots of what they saw lie in files.
 
 Each process writes snapshots of its own. Whoever evaluates the same model on the same images later,
-on any number of processes, adds them up and looks at the images that are left.
+on any number of processes, adds them up and looks at the images that are left. The main process
+alone reads and removes them: others may be on machines that have other files.
 """
 
 import logging
@@ -14,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kmax_deeplab.d2.ranks.group import from_main
+from detectron2.utils import comm
+
+from kmax_deeplab.d2.ranks.group import from_main, patient_barrier
 from kmax_deeplab.whole_files import is_partial, whole_file, write_text
 
 logger = logging.getLogger(__name__)
 
-FOLDER = ".progress"
+FOLDER = ".snapshots"
 PERIOD = 30.0
 """Least seconds between two snapshots."""
 MOST_SHARE = 0.05
@@ -28,7 +31,7 @@ State = list[Any]
 """Of all evaluators of a dataset, in their order."""
 
 
-class Progress:
+class Snapshots:
     """Snapshots of one evaluation.
 
     Args:
@@ -38,6 +41,7 @@ class Progress:
 
     Attributes:
         is_shared: as given.
+        done: ids of the images that were seen before.
         is_continued: whether files of the evaluation may be there, which have to stay.
     """
 
@@ -46,8 +50,13 @@ class Progress:
         self._own = self._folder / f"{socket.gethostname()}_{os.getpid()}_{time.time_ns()}.pickle"
         self._written, self._cost = time.monotonic(), 0.0
         from_main(self._claim, stamp)
-        self.is_shared = is_shared
-        self.is_continued = is_shared or from_main(lambda: bool(self.load()[0]))
+        self.done = self.find_done()
+        self.is_shared, self.is_continued = is_shared, is_shared or bool(self.done)
+
+    def find_done(self) -> set:
+        """Returns the ids of the images that were seen, alike in all ranks, once all have saved."""
+        patient_barrier()
+        return from_main(lambda: self.load()[0])
 
     def load(self) -> tuple[set, list[State]]:
         """Returns the ids of the images that were seen, and the states that saw each of them once.
@@ -75,7 +84,8 @@ class Progress:
 
     def clear(self) -> None:
         """Forgets the snapshots: the evaluation is complete."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if comm.is_main_process():
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _claim(self, stamp: str) -> None:
         path = self._folder / "stamp.txt"
