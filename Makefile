@@ -1,6 +1,8 @@
 # Nothing needs preparing but Python 3.10 to 3.13: every target first creates .venv when it is missing.
 #   make demo                generate shapes, train, evaluate, draw output/demo/report.html
 #   make demo ARGS="--help"  the same with options of tools/demo.py
+#   make predict IMAGES="…"  nuclei in images and folders, by the model in the box, to output/predictions
+#   make web                 the same in a browser, at http://127.0.0.1:7860
 #   make test                formatting, lint and all tests, two at a time
 #   make test-fast           the tests that take no time, in less than a minute
 #   make test-numpy2         all tests on numpy 2, in .venv-numpy2
@@ -20,7 +22,7 @@ endif
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-numpy2 lint clean
+.PHONY: help install demo predict web test test-fast test-numpy2 lint clean
 
 help:
 	@sed -n '1,/^PYTHON/{/^#/s/^# \{0,1\}//p}' Makefile
@@ -43,6 +45,16 @@ $(INSTALLED): requirements.txt tools/install_detectron2.py
 
 demo: $(INSTALLED)
 	$(PY) tools/demo.py $(ARGS)
+
+predict: $(INSTALLED)
+	@$(PY) tools/predict.py $(ARGS) $(IMAGES)
+
+web: $(VENV)/.web
+	$(PY) tools/web_demo.py $(ARGS)
+
+$(VENV)/.web: $(INSTALLED) pyproject.toml
+	$(PIP) --editable ".[web]" --constraint $(VENV)/requirements.txt
+	@touch $@
 
 lint: $(INSTALLED)
 	$(PY) -m ruff format --check

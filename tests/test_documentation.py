@@ -156,9 +156,7 @@ def test_own_data_goes_from_labels_to_a_report_as_the_page_says(tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_the_python_example_of_the_readme_runs_on_own_data(
-    tmp_path, monkeypatch, capsys, one_thread
-):
+def test_the_python_examples_run_on_own_data(tmp_path, monkeypatch, capsys, one_thread):
     data = OwnData(tmp_path / "mine")
     places = {"DATASETS.PANOPTIC": [data.entry("documented")], "OUTPUT_DIR": "output"}
     keys = ("CLASS_THRESHOLD_THING", "CLASS_THRESHOLD_STUFF", "PIXEL_CONFIDENCE_THRESHOLD")
@@ -169,15 +167,17 @@ def test_the_python_example_of_the_readme_runs_on_own_data(
     monkeypatch.chdir(tmp_path)
     train_net.main(train_net.parse_args(["--config-file", config, *words]))
     data.write_image(tmp_path / "photo.jpg", np.full((30, 40), 90))
-    names = {}
-    (example,) = blocks(ROOT / "README.md", "python")
-    capsys.readouterr()
-    exec(example, names)
-    predicted = names["predicted"]
-    assert predicted.panoptic.shape == (30, 40)
-    shown = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" pixels")]
-    assert len(shown) == len(predicted.segments_info) > 0
-    assert set(np.unique(predicted.panoptic)) - {0} == {s["id"] for s in predicted.segments_info}
+    for page in ("README.md", "docs/GETTING_STARTED.md"):
+        names = {}
+        (example,) = blocks(ROOT / page, "python")
+        capsys.readouterr()
+        exec(example, names)
+        seen = names["seen"]
+        assert seen.panoptic.shape == (30, 40)
+        shown = [line for line in capsys.readouterr().out.splitlines() if " pixels" in line]
+        assert len(shown) == len(seen.segments) > 0
+        assert set(np.unique(seen.panoptic)) - {0} == {s.id for s in seen.segments}
+        assert Path("output/photo/photo.json").is_file()
 
 
 def test_the_example_for_deep_images_writes_what_is_accepted(tmp_path, monkeypatch):
