@@ -1,19 +1,26 @@
-"""Evaluates a trained model and writes a page with scores, loss curves and pictures.
+"""Writes a page for finding faults: scores, errors by class and size, the worst images, curves.
 
     python tools/report.py --weights output/mine/model_final.pth
+    python tools/report.py --weights output/mine/model_final.pth --compare other/model_final.pth
+    python tools/report.py --predictions FOLDER --truth panoptic.json --images IMAGES
 
-The page, one HTML file without links to others, shows images of the test dataset with their ground
-truth, the prediction and every k-means layer. The curves come from metrics.json beside the weights.
+The page is one HTML file without links to others. With weights it evaluates them on the test
+dataset, and shows every k-means layer of some images and the curves of metrics.json beside the
+weights. With predictions in COCO's panoptic format (`predictions.json` and its PNGs, made by any
+model) nothing is computed but their faults. `--compare` sets another checkpoint, or another folder
+of predictions, beside them: what got better and what worse, by class and by image.
 """
 
 import argparse
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from kmax_deeplab import command
-from kmax_deeplab.d2.engine.opening import Run, open_model, open_run
-from kmax_deeplab.d2.engine.showcase import make_report
-from kmax_deeplab.d2.engine.trainer import Trainer
-from kmax_deeplab.visualize.report import write_report
+from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.metrics.folders import Labelled, read_categories_of
+from kmax_deeplab.visualize.fault_report import Predictions, fault_sections, scores_of
+from kmax_deeplab.visualize.report import Report, write_report
 from kmax_deeplab.visualize.scores import format_scores
 
 
@@ -25,50 +32,88 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config-file", help="default: the config that made the weights")
     parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
     parser.add_argument("--dataset", help="which of DATASETS.TEST, if there are several")
-    parser.add_argument("--images", type=int, default=12, help="images to show")
+    parser.add_argument("--predictions", type=Path, help="folder or JSON, instead of weights")
+    parser.add_argument("--truth", type=Path, help="the dataset's JSON, with --predictions")
+    parser.add_argument("--truth-pngs", type=Path, help="default: the folder named like --truth")
+    parser.add_argument(
+        "--images",
+        metavar="COUNT_OR_FOLDER",
+        default="12",
+        help="images to show with every layer; with --predictions, the folder of the images",
+    )
+    parser.add_argument("--compare", type=Path, help="another checkpoint, or other predictions")
     parser.add_argument("--title", default="A k-means mask transformer")
-    parser.add_argument("--output", type=Path, help="default: report.html beside the weights")
+    parser.add_argument("--output", type=Path, help="default: report.html beside what is reported")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
     return parser.parse_args(arguments)
 
 
-def open_report(args: argparse.Namespace) -> Run:
-    """Returns the run, with one test dataset.
+def report_predictions(args: argparse.Namespace) -> tuple[Report, Path]:
+    """Returns the page about predictions on disk, and where it is to lie.
 
     Raises:
-        ValueError: it is not clear which dataset or which weights.
+        FileNotFoundError, ValueError: files are missing, or contradict each other.
     """
-    run = open_run(args.config_file, args.opts, weights=args.weights or "")
-    for sentence in run.sentences:
-        print(sentence)
-    tested = run.cfg.DATASETS.TEST
-    datasets = (args.dataset,) if args.dataset else tested
-    if len(datasets) != 1 or datasets[0] not in tested:
-        raise ValueError(f"name one of DATASETS.TEST {list(tested)} with --dataset")
-    run.cfg.DATASETS.TEST = datasets
-    return run
+    if args.truth is None:
+        raise ValueError("--predictions needs --truth, the dataset's JSON in COCO's format")
+    images = None if args.images.isdecimal() else Path(args.images)
+    truth = Labelled(args.truth, args.truth_pngs, images)
+    compared = [Predictions(args.predictions.stem, args.predictions)]
+    if args.compare:
+        compared.append(Predictions(args.compare.stem, args.compare))
+        compared = _with_names(compared)
+    sections, side = fault_sections(truth, compared)
+    content = Report(
+        title=args.title,
+        summary=f"{args.predictions}, compared with {args.truth}.",
+        scores=scores_of(side),
+        categories=Categories.from_json(read_categories_of(truth)),
+        settings={
+            "written": f"{datetime.now():%Y-%m-%d %H:%M}",
+            "images": str(len(side.report.images)),
+        },
+        losses={},
+        examples=[],
+        faults=sections,
+    )
+    folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
+    return content, folder / "report.html"
+
+
+def _with_names(compared: list[Predictions]) -> list[Predictions]:
+    """Tells two folders of one name apart."""
+    if compared[0].name != compared[1].name:
+        return compared
+    return [replace(each, name=str(each.path)) for each in compared]
+
+
+def report_weights(args: argparse.Namespace) -> tuple[Report, Path]:
+    """Evaluates, and returns the page about weights, and where it is to lie.
+
+    Raises:
+        FileNotFoundError, ValueError: weights or data are missing, or do not fit.
+    """
+    from kmax_deeplab.d2.engine.showcase import evaluate_and_show
+
+    if not args.images.isdecimal():
+        raise ValueError(f"--images {args.images}: with weights it is a number of images")
+    content = evaluate_and_show(
+        args.config_file,
+        args.opts,
+        args.weights or "",
+        dataset=args.dataset,
+        title=args.title,
+        count=int(args.images),
+        other=str(args.compare or ""),
+    )
+    return content.report, content.beside
 
 
 def run(args: argparse.Namespace) -> Path:
-    """Evaluates, prints the scores and writes the page; returns its path."""
-    opened = open_report(args)
-    cfg, weights = opened.cfg, Path(opened.cfg.MODEL.WEIGHTS)
-    model = open_model(cfg, opened.categories)
-    content = make_report(
-        cfg,
-        model,
-        Trainer.test(cfg, model),
-        title=args.title,
-        summary=f"{weights}, evaluated on {cfg.DATASETS.TEST[0]}.",
-        settings={
-            "config": args.config_file or "of the checkpoint",
-            "overrides": " ".join(args.opts) or "none",
-        },
-        metrics=weights.with_name("metrics.json"),
-        count=args.images,
-    )
+    """Prints the scores and writes the page; returns its path."""
+    content, path = (report_predictions if args.predictions else report_weights)(args)
     print(format_scores(content.scores))
-    path = args.output or weights.with_name("report.html")
+    path = args.output or path
     write_report(path, content)
     return path
 

@@ -95,10 +95,45 @@ class _Overlaps:
     predicted_areas: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Matching:
+    """Which true and predicted segments of one image are the same, by their ids.
+
+    Attributes:
+        pairs: (true id, predicted id): IoU of the pairs that match.
+        missed: true segments without a match; crowds are none.
+        invented: predicted segments without one, but for those that void or a crowd excuses.
+        ious: (true id, predicted id): IoU, void left out, of all pairs that meet, whatever their
+            class.
+        areas: pixels of each true segment, and of each predicted one.
+    """
+
+    pairs: dict[tuple[int, int], float]
+    missed: list[int]
+    invented: list[int]
+    ious: dict[tuple[int, int], float]
+    areas: tuple[dict[int, int], dict[int, int]]
+
+
 def compare(
     prediction: LabelledMap, truth: LabelledMap, category_ids: set[int], image: str
 ) -> Comparison:
-    """Compares the segments of an image.
+    """Compares the segments of an image: see `match`."""
+    matching = match(prediction, truth, category_ids, image)
+    true, predicted = (
+        {i: s["category_id"] for i, s in m.segments().items()} for m in (truth, prediction)
+    )
+    return Comparison(
+        [(true[true_id], iou) for (true_id, _), iou in matching.pairs.items()],
+        [true[true_id] for true_id in matching.missed],
+        [predicted[predicted_id] for predicted_id in matching.invented],
+    )
+
+
+def match(
+    prediction: LabelledMap, truth: LabelledMap, category_ids: set[int], image: str
+) -> Matching:
+    """Finds the segments of an image that are the same in prediction and truth.
 
     Args:
         prediction: what was found.
@@ -113,16 +148,16 @@ def compare(
     predicted = prediction.segments()
     true = {i: s for i, s in truth.segments().items() if i in overlaps.true_areas}
     _check_prediction(predicted, overlaps.predicted_areas, category_ids, image)
-    found = Comparison()
-    matched_true, matched_predicted = _match(found, overlaps, true, predicted)
-    crowds = {}
-    for true_id, segment in true.items():
-        if true_id in matched_true:
-            continue
-        if segment.get("iscrowd", 0):
-            crowds[segment["category_id"]] = true_id
-        else:
-            found.missed.append(segment["category_id"])
+    ious = _ious(overlaps, true, predicted)
+    pairs = {
+        (true_id, predicted_id): iou
+        for (true_id, predicted_id), iou in ious.items()
+        if iou > 0.5 and true[true_id]["category_id"] == predicted[predicted_id]["category_id"]
+    }
+    matched_true, matched_predicted = {t for t, _ in pairs}, {p for _, p in pairs}
+    crowds = {s["category_id"]: i for i, s in true.items() if s.get("iscrowd", 0)}
+    missed = [i for i, s in true.items() if i not in matched_true and not s.get("iscrowd", 0)]
+    invented = []
     for predicted_id, segment in predicted.items():
         if predicted_id in matched_predicted:
             continue
@@ -131,8 +166,8 @@ def compare(
             crowd = crowds[segment["category_id"]]
             ignored += overlaps.pairs.get((crowd, predicted_id), 0)
         if ignored / overlaps.predicted_areas[predicted_id] <= 0.5:
-            found.invented.append(segment["category_id"])
-    return found
+            invented.append(predicted_id)
+    return Matching(pairs, missed, invented, ious, (overlaps.true_areas, overlaps.predicted_areas))
 
 
 def summarise(statistics: PQStat, categories: Sequence[Mapping]) -> dict[str, Quality]:
@@ -204,24 +239,15 @@ def _check_prediction(
         )
 
 
-def _match(
-    found: Comparison,
-    overlaps: _Overlaps,
-    true: Mapping[int, Mapping],
-    predicted: Mapping[int, Mapping],
-) -> tuple[set[int], set[int]]:
-    """Counts the pairs of one category whose IoU, void left out, exceeds one half.
-
-    Returns:
-        Ids of the matched true and of the matched predicted segments.
-    """
-    matched_true, matched_predicted = set(), set()
+def _ious(
+    overlaps: _Overlaps, true: Mapping[int, Mapping], predicted: Mapping[int, Mapping]
+) -> dict[tuple[int, int], float]:
+    """Returns the IoU, void left out, of all pairs of listed segments that meet; no crowds."""
+    ious = {}
     for (true_id, predicted_id), intersection in overlaps.pairs.items():
         if true_id not in true or predicted_id not in predicted:
             continue
-        segment = true[true_id]
-        category_id = segment["category_id"]
-        if segment.get("iscrowd", 0) or category_id != predicted[predicted_id]["category_id"]:
+        if true[true_id].get("iscrowd", 0):
             continue
         union = (
             overlaps.predicted_areas[predicted_id]
@@ -229,8 +255,5 @@ def _match(
             - intersection
             - overlaps.pairs.get((VOID, predicted_id), 0)
         )
-        if (iou := intersection / union) > 0.5:
-            found.matched.append((category_id, iou))
-            matched_true.add(true_id)
-            matched_predicted.add(predicted_id)
-    return matched_true, matched_predicted
+        ious[true_id, predicted_id] = intersection / union
+    return ious

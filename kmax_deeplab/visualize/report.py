@@ -4,22 +4,19 @@ The page needs no network and no other file: pictures are inline PNGs, curves in
 style sheet `report.css` of this folder is copied into it.
 """
 
-import base64
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.visualize.examples import Example, Panel
+from kmax_deeplab.visualize.examples import Example
+from kmax_deeplab.visualize.fault_page import contents_list
+from kmax_deeplab.visualize.figures import show_example
 from kmax_deeplab.visualize.loss_curves import Curve, draw_chart, group_by_term
 from kmax_deeplab.visualize.scores import Score, headline, score_table, swatch
 from kmax_deeplab.whole_files import write_text
 
-STYLE_SHEET = Path(__file__).with_name("report.css")
+STYLE_SHEET, PROGRAM = (Path(__file__).with_name(f"report.{kind}") for kind in ("css", "js"))
 LAYERS_EXPLAINED = (
     "Below each image, the k-means layers from coarse to fine: every pixel has the colour of the "
     "query (cluster centre) it is assigned to, and a query keeps its colour in all layers. In the "
@@ -38,7 +35,8 @@ class Report:
         categories: for the legend.
         settings: name and value of what was run, in order.
         losses: curves by name, see `loss_curves.read_losses`.
-        examples: images, in order.
+        examples: images, in order, with their k-means layers.
+        faults: sections that `fault_page` made, by anchor, with their titles.
     """
 
     title: str
@@ -48,19 +46,27 @@ class Report:
     settings: dict[str, str]
     losses: dict[str, Curve]
     examples: list[Example]
+    faults: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def write_report(path: Path | str, report: Report) -> None:
     """Writes the page, whole, and the folder it lies in where that is missing."""
-    sections = [
-        _header(report),
-        headline(report.scores),
-        _examples(report),
-        score_table(report.scores),
-        _charts(report.losses),
-        _settings(report.settings),
-    ]
+    parts = {anchor: part for anchor, part in _parts(report).items() if part[1]}
+    contents = contents_list({anchor: title for anchor, (title, _) in parts.items()})
+    sections = [_header(report), headline(report.scores), contents]
+    sections += [html for _, html in parts.values()]
     write_text(path, _page(report.title, "\n".join(sections)))
+
+
+def _parts(report: Report) -> dict[str, tuple[str, str]]:
+    """Returns title and HTML of the sections, by their anchors."""
+    return {
+        "quality": ("Panoptic quality", score_table(report.scores)),
+        **report.faults,
+        "images": ("Images", _examples(report) if report.examples else ""),
+        "losses": ("Losses", _charts(report.losses)),
+        "settings": ("Settings", _settings(report.settings)),
+    }
 
 
 def _page(title: str, body: str) -> str:
@@ -68,7 +74,8 @@ def _page(title: str, body: str) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{STYLE_SHEET.read_text(encoding='utf-8')}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<body>\n<main>\n{body}\n</main>\n<script>\n"
+        f"{PROGRAM.read_text(encoding='utf-8')}</script>\n</body>\n</html>\n"
     )
 
 
@@ -85,42 +92,18 @@ def _legend(categories: Categories) -> str:
 
 
 def _examples(report: Report) -> str:
-    articles = "".join(_example(example) for example in report.examples)
+    articles = "".join(map(show_example, report.examples))
     return (
-        f"<section><h2>Images</h2><p>{LAYERS_EXPLAINED}</p>"
+        f'<section id="images"><h2>Images</h2><p>{LAYERS_EXPLAINED}</p>'
         f"{_legend(report.categories)}{articles}</section>"
     )
-
-
-def _example(example: Example) -> str:
-    panels = "".join(_figure(panel) for panel in example.panels)
-    layers = "".join(_figure(panel) for panel in example.layers)
-    return (
-        f'<article><h3>{escape(example.name)}</h3><div class="panels">{panels}</div>'
-        f'<div class="layers">{layers}</div></article>'
-    )
-
-
-def _figure(panel: Panel) -> str:
-    remark = f"<small>{escape(panel.remark)}</small>" if panel.remark else ""
-    caption = escape(panel.caption)
-    return (
-        f'<figure><img src="{_inline_png(panel.picture)}" alt="{caption}">'
-        f"<figcaption>{caption}{remark}</figcaption></figure>"
-    )
-
-
-def _inline_png(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _charts(losses: dict[str, Curve]) -> str:
     if not losses:
         return ""
     figures = "".join(_chart(term, curves) for term, curves in group_by_term(losses).items())
-    return f'<section><h2>Losses</h2><div class="charts">{figures}</div></section>'
+    return f'<section id="losses"><h2>Losses</h2><div class="charts">{figures}</div></section>'
 
 
 def _chart(term: str, curves: list[Curve]) -> str:
@@ -135,4 +118,4 @@ def _settings(settings: dict[str, str]) -> str:
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
         for name, value in settings.items()
     )
-    return f"<section><h2>Settings</h2><dl>{rows}</dl></section>"
+    return f'<section id="settings"><h2>Settings</h2><dl>{rows}</dl></section>'

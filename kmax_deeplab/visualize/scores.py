@@ -75,7 +75,7 @@ def score_table(scores: list[Score]) -> str:
     """Lists PQ, SQ and RQ of all groups and classes, PQ with a bar."""
     rows = "".join(_row(score) for score in scores)
     return (
-        '<section><h2>Panoptic quality</h2><div class="scroll"><table>'
+        '<section id="quality"><h2>Panoptic quality</h2><div class="scroll"><table>'
         "<thead><tr><th>class</th><th>PQ</th><th>SQ</th><th>RQ</th><th></th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div></section>"
     )
