@@ -40,7 +40,9 @@ BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+")
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
     "benchmark": {"PIL", "tabulate"},
-    "checkpoint": {"fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow"},
+    "checkpoint": {
+        *("fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow", "yaml"),
+    },
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
     "predict": {"PIL"},
