@@ -45,7 +45,7 @@ EXTRA_LIBRARIES = {
     },
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
-    "predict": {"PIL"},
+    "predict": {"PIL", "fiftyone", "huggingface_hub", "supervision"},
     "visualize": {"PIL", "matplotlib", "tqdm"},
     "whole_files": {"PIL"},
 }
