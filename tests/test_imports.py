@@ -40,10 +40,12 @@ BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+")
 LIBRARIES = {"torch", "numpy", "scipy", "timm"}
 EXTRA_LIBRARIES = {
     "benchmark": {"PIL", "tabulate"},
-    "checkpoint": {"fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow"},
+    "checkpoint": {
+        *("fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow", "yaml"),
+    },
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
-    "predict": {"PIL"},
+    "predict": {"PIL", "fiftyone", "huggingface_hub", "supervision"},
     "visualize": {"PIL", "matplotlib", "tqdm"},
     "whole_files": {"PIL"},
 }

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import train_net
+from kmax_deeplab.checkpoint.files import read_checkpoint
 from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.d2.engine.opening import PREDICT, open_model, open_run
 from kmax_deeplab.predict.predictor import Predictor, load_model
@@ -75,6 +76,27 @@ def test_conversions_and_half_precision_keep_what_it_knows(suffix, trained, tmp_
     script.convert(script.parse_args([str(weights), str(path), "--dtype", "float16"]))
     assert read_identity(path) == read_identity(weights)
     assert Predictor(path)(image).panoptic.shape == (90, 130)
+
+
+def test_what_prediction_does_not_need_can_be_left_out(trained, tmp_path):
+    weights, image = trained
+    script, path = load_script("tools/convert_checkpoint.py"), tmp_path / "slim.safetensors"
+    words = ["--predict-only", "--note", "data=cells, CC0", "--note", "PQ = 61.0"]
+    script.convert(script.parse_args([str(weights), str(path), *words]))
+    known, before = read_identity(path), read_identity(weights)
+    assert known.provenance == {"data": "cells, CC0", "PQ": "61.0"}
+    assert (before.description.head.semantic, known.description.head.semantic) == ("head", None)
+    assert str(weights.parent) in before.config
+    assert str(weights.parent) not in known.config
+    state = read_checkpoint(path)["model"]
+    assert not [name for name in state if "semantic" in name or "num_batches" in name]
+    (tmp_path / "config.yaml").write_text(before.config)
+    runs = [open_run(c, weights=path, purpose=PREDICT) for c in (None, tmp_path / "config.yaml")]
+    expected = Predictor(weights)(image)
+    for model in (path, *(open_model(run.cfg, run.categories) for run in runs)):
+        found = Predictor(model)(image)
+        assert np.array_equal(found.panoptic, expected.panoptic)
+        assert found.segments == expected.segments
 
 
 def test_predict_needs_nothing_else_in_another_folder(trained, tmp_path, monkeypatch):
@@ -166,6 +188,7 @@ def test_categories_and_config_of_a_file_must_fit_it(trained, tmp_path):
         ("categories", content["categories"][:2], "2 categories, but 3 classes"),
         ("categories", 5, "cannot be"),
         ("config", 3, "config is 3, no text"),
+        ("provenance", {"PQ": 61}, "no texts by their titles"),
     ):
         torch.save({**content, key: value}, tmp_path / "odd.pth")
         with pytest.raises(ValueError, match=rf"odd\.pth.*{complaint}"):

@@ -11,8 +11,12 @@ from kmax_deeplab.structures import MergeThresholds
 NAMES = ("sky", "cat", "dog", "grass")
 
 
-def tiny_model() -> KMaXDeepLab:
-    """A small model of random weights that finds some segments in noise."""
+def tiny_model(*, folded: bool = True) -> KMaXDeepLab:
+    """A small model of random weights that finds some segments in noise.
+
+    Args:
+        folded: whether it was made to predict only before it got its weights.
+    """
     torch.manual_seed(5)
     convnext = {"kind": "convnext", "depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}
     head = HeadDescription(
@@ -30,7 +34,9 @@ def tiny_model() -> KMaXDeepLab:
     merge = MergeThresholds(thing=0.0, stuff=0.0, pixel=0.1, overlap=0.1)
     listed = [{"id": 10 + i, "name": n, "isthing": i in (1, 2)} for i, n in enumerate(NAMES)]
     description = ModelDescription(convnext, head, inputs, merge)
-    model = build_model(description, Categories.from_json(listed)).only_predict()
+    model = build_model(description, Categories.from_json(listed)).eval()
+    if folded:
+        model.only_predict()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)

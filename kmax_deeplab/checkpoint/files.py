@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from kmax_deeplab.checkpoint.pickles import CORE, ArrayUnpickler, UnsafePickleError
@@ -35,7 +35,7 @@ DAMAGE = (
     *(SafetensorError, pickle.UnpicklingError),
 )
 """What readers raise when bytes are missing or wrong."""
-EXTRAS = ("categories", "description", "config")
+EXTRAS = ("categories", "description", "config", "provenance")
 """What this project keeps beside the state dict whatever the format: plain values."""
 WRAPPERS = ("model", "state_dict")
 """Keys under which training codes keep the state dict; a file may also be one itself."""
@@ -183,7 +183,8 @@ def _write_torch(state: State, extras: Mapping, path: Path) -> None:
 
 def _write_safetensors(state: State, extras: Mapping, path: Path) -> None:
     notes = {"format": "pt", **{key: json.dumps(value) for key, value in extras.items()}}
-    save_file({name: value.clone() for name, value in state.items()}, path, notes)
+    # `save_file` would write a file that nobody else may read.
+    path.write_bytes(save({name: value.clone() for name, value in state.items()}, notes))
 
 
 def _write_pickle(state: State, extras: Mapping, path: Path) -> None:

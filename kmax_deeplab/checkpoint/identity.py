@@ -2,7 +2,8 @@
 
 Checkpoints of this project hold beside the weights, under plain keys: "categories", the list that a
 COCO-panoptic JSON holds under that name, in the order of the model's outputs; "description", from
-which the model can be built (`model.description`); "config", the YAML of the run that made it.
+which the model can be built (`model.description`); "config", the YAML of the run that made it;
+"provenance", notes by their titles on where it comes from and how good it is.
 Released files have the classes of the benchmark that has so many. Those of others do not say.
 """
 
@@ -33,11 +34,13 @@ class Identity:
         categories: its classes in the order of its outputs.
         description: what it is made of.
         config: YAML of the run that made it.
+        provenance: where it comes from and how good it is, texts by their titles.
     """
 
     categories: Categories | None = None
     description: ModelDescription | None = None
     config: str | None = None
+    provenance: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values by the keys of a checkpoint; what is not known is left out."""
@@ -45,6 +48,7 @@ class Identity:
             "categories": self.categories and self.categories.to_json(),
             "description": self.description and self.description.to_json(),
             "config": self.config,
+            "provenance": self.provenance and dict(self.provenance),
         }
         return {key: value for key, value in values.items() if value}
 
@@ -72,19 +76,29 @@ def identity_in(content: Mapping, path: str | os.PathLike) -> Identity:
         ValueError: it says what cannot be.
     """
     listed, described = content.get("categories"), content.get("description")
-    config = content.get("config")
+    config, provenance = content.get("config"), content.get("provenance")
     try:
         categories = Categories.from_json(listed) if listed is not None else None
         description = described and ModelDescription.from_json(described)
         if not isinstance(config, str | None):
             raise ValueError(f"its config is {config!r}, no text")
+        if not _are_notes(provenance):
+            raise ValueError(f"its provenance is {provenance!r}, no texts by their titles")
         if description and categories and len(categories) != description.head.num_classes:
             raise ValueError(
                 f"{len(categories)} categories, but {description.head.num_classes} classes"
             )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: what it says about its model cannot be ({error})") from error
-    return Identity(categories or _released_classes(content), description or None, config)
+    classes = categories or _released_classes(content)
+    return Identity(classes, description or None, config, provenance or None)
+
+
+def _are_notes(provenance: object) -> bool:
+    if provenance is None:
+        return True
+    is_mapping = isinstance(provenance, Mapping)
+    return is_mapping and all(isinstance(x, str) for pair in provenance.items() for x in pair)
 
 
 def _released_classes(content: Mapping) -> Categories | None:

@@ -1,16 +1,18 @@
 """Fills a model from a state dict of any known source: completely, or not at all.
 
 A whole model must fit entirely, but for the parts to begin anew; a backbone must fill the model's
-whole backbone.
+whole backbone. The auxiliary semantic head, which only training uses, may be missing where a model
+is to be complete to predict.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from kmax_deeplab.checkpoint.fit import Fit, compare, size
-from kmax_deeplab.checkpoint.parts import KEY, check_parts, part_of, without
+from kmax_deeplab.checkpoint.parts import KEY, SEMANTIC, check_parts, part_of, without
 from kmax_deeplab.checkpoint.sources import BACKBONE, Weights, translate
 
 State = dict[str, Tensor]
@@ -43,6 +45,9 @@ def load_weights(
     weights = translate(state, getattr(model, "backbone", None))
     everything = weights.whole or complete
     here = {k: v for k, v in model.state_dict().items() if everything or k.startswith(BACKBONE)}
+    lacks_semantic = complete and _has_semantic(here) and not _has_semantic(weights.state)
+    if lacks_semantic:
+        here = {name: value for name, value in here.items() if not re.search(SEMANTIC, name)}
     found, wanted = without(reinitialize, weights.state), without(reinitialize, here)
     fit = compare(found, wanted)
     if fit.rows:
@@ -54,7 +59,10 @@ def load_weights(
     require_finite(found, f"{origin} cannot be used")
     model.load_state_dict(found, strict=False)
     renewed = [name for name in here if name not in wanted]
-    return "; ".join([_describe(origin, weights, wanted), *_notes(weights, reinitialize, renewed)])
+    notes = _notes(weights, reinitialize, renewed)
+    if lacks_semantic:
+        notes.append("it lacks the auxiliary semantic head, which only training needs")
+    return "; ".join([_describe(origin, weights, wanted), *notes])
 
 
 def require_finite(state: State, consequence: str) -> None:
@@ -111,6 +119,10 @@ def _notes(weights: Weights, parts: Sequence[str], renewed: list[str]) -> list[s
     if renewed:
         notes.append(f"re-initialised by {KEY} {list(parts)}: {_first(renewed)}")
     return notes
+
+
+def _has_semantic(names: Iterable[str]) -> bool:
+    return any(re.search(SEMANTIC, name) for name in names)
 
 
 def _first(names: list[str], limit: int = 8) -> str:

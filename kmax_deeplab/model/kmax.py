@@ -52,6 +52,9 @@ class KMaXDeepLab(nn.Module):
 
     Raises:
         ValueError: the classes are not as many as the head has.
+
+    Attributes:
+        only_predicts: whether it was made so for good (`only_predict`).
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class KMaXDeepLab(nn.Module):
         self.description, self.precision = description, precision
         self.backbone = backbone
         self.sem_seg_head = head
+        self.only_predicts = False
         self._frozen: list[nn.Module] = []
         self._drop_paths = [m for m in self.modules() if isinstance(m, DropPath) and m.drop_prob]
         last = inputs.channels_last
@@ -93,6 +97,7 @@ class KMaXDeepLab(nn.Module):
         Returns:
             Itself, in evaluation mode.
         """
+        self.only_predicts = True
         fold_norms(self)
         if self.precision is not None:  # otherwise every image casts them anew
             for module in self.modules():

@@ -20,15 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kmax_deeplab.checkpoint.files import read_checkpoint
 from kmax_deeplab.checkpoint.identity import identity_in
 from kmax_deeplab.checkpoint.loading import load_weights
+from kmax_deeplab.checkpoint.pretrained import read_any
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.images import MAX_PIXELS, MAX_TILED_PIXELS
 from kmax_deeplab.data.samples.reading import UnreadableImageError
 from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.kmax import KMaXDeepLab, Outputs
 from kmax_deeplab.postprocessing.instances import InstanceMasks
+from kmax_deeplab.predict.hub import OnHub
 from kmax_deeplab.predict.looking import Glance, as_instances, decide, look, semantic_map
 from kmax_deeplab.predict.prediction import PredictedImage, Views, describe
 from kmax_deeplab.predict.sources import NamedImage, Source, is_one, read, spread, work_ahead
@@ -39,11 +40,12 @@ Batch = Mapping[str, np.ndarray]
 """Columns of many images, as Ray Data's `map_batches` gives and takes them."""
 
 
-class Predictor:
+class Predictor(OnHub):
     """Predicts images.
 
     Args:
-        model: checkpoint of this project, or a model that is built and filled.
+        model: checkpoint of this project, a folder that `save_pretrained` wrote, or a model that is
+            built and filled.
         device: to run on; default: a GPU if there is one and the model is read from a file.
         precision: float16 or bfloat16 for the network (autocast); default: as the model has it.
         tile: side in pixels of the windows in which images are looked at, each resized as a whole
@@ -73,6 +75,7 @@ class Predictor:
         batch: int = 1,
         workers: int = 2,
     ) -> None:
+        self.source = None if isinstance(model, KMaXDeepLab) else Path(model)
         self.model = model if isinstance(model, KMaXDeepLab) else load_model(model, device)
         if device is not None:
             self.model.to(device)
@@ -219,17 +222,17 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> KM
     """Builds the model that a checkpoint describes, and fills it; to predict only.
 
     Args:
-        path: of a checkpoint of this project.
+        path: of a checkpoint of this project, or of a folder that `save_pretrained` wrote.
         device: to put it on; default: a GPU if there is one.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, or does not say how the model is built, or with which classes.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"checkpoint {str(path)!r} does not exist")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    content = read_checkpoint(path)
+    content = read_any(path)
     known = identity_in(content, path)
     if known.description is None or known.categories is None:
         missing = "how its model is built" if known.categories else "which classes its model has"

@@ -43,6 +43,15 @@ def test_a_whole_model_is_loaded_whole():
     assert_filled(model, state, state)
 
 
+def test_only_a_training_misses_the_auxiliary_semantic_head():
+    model, state = network(), network().state_dict()
+    state = {name: value for name, value in state.items() if ".auxiliary_semantic" not in name}
+    assert "it lacks the auxiliary semantic head" in load(model, state, complete=True)
+    assert_filled(model, state, state)
+    with pytest.raises(ValueError, match="4 entries are missing"):
+        load(network(), state)
+
+
 def test_a_backbone_fills_the_whole_backbone_and_nothing_else():
     model = network()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -50,18 +50,34 @@ def test_released_to_ours_and_back_is_the_identity(tmp_path, released_file, suff
     assert all(torch.equal(content["model"][name], value) for name, value in state.items())
 
 
-def test_entries_are_cast_but_counters_are_not(tmp_path):
-    state = {"sem_seg_head.a.weight": torch.randn(3), "sem_seg_head.a.count": torch.tensor(70_000)}
+def test_weights_are_cast_but_counters_and_statistics_are_not(tmp_path):
+    values = {
+        "weight": torch.randn(3),
+        "count": torch.tensor(7),
+        "running_var": torch.tensor([1e6]),
+    }
+    state = {f"sem_seg_head.a.{name}": value for name, value in values.items()}
     torch.save(state, tmp_path / "x.pth")
-    convert(tmp_path / "x.pth", tmp_path / "y.safetensors", "--dtype", "bfloat16")
+    convert(tmp_path / "x.pth", tmp_path / "y.safetensors", "--dtype", "float16")
     cast = read_checkpoint(tmp_path / "y.safetensors")["model"]
-    assert [value.dtype for value in cast.values()] == [torch.int64, torch.bfloat16]
+    assert {name.rpartition(".")[2]: value.dtype for name, value in cast.items()} == {
+        "weight": torch.float16,
+        "count": torch.int64,
+        "running_var": torch.float32,
+    }
 
 
 def test_values_that_a_dtype_cannot_hold_are_refused(tmp_path):
-    torch.save({"sem_seg_head.a.running_var": torch.tensor([1e6])}, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match=r"a\.running_var has values too large for torch.float16"):
+    torch.save({"sem_seg_head.a.weight": torch.tensor([1e6])}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"a\.weight has values too large for torch.float16"):
         convert(tmp_path / "x.pth", tmp_path / "y.pth", "--dtype", "float16")
+
+
+@pytest.mark.parametrize("said", ["data", "=cells", "data= "])
+def test_a_note_needs_title_and_text(said, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        convert(tmp_path / "x.pth", tmp_path / "y.pth", "--note", said)
+    assert f"{said!r} must be TITLE=TEXT" in capsys.readouterr().err
 
 
 def test_a_backbone_is_not_taken_for_a_whole_model(tmp_path):
