@@ -185,7 +185,7 @@ def _write_labels(
     for position, index in enumerate(np.argsort(-areas, kind="stable")):
         rows, columns = boxes[index]
         piece = pieces[rows, columns] == index + 1
-        place = corner + (columns.start, rows.start)
+        place = np.add(corner, (columns.start, rows.start))
         full = f"{name} {number}".strip() if position == 0 else number
         if not (write_inside(canvas, piece, place, full, color) or position) and number:
             write_inside(canvas, piece, place, number, color)
