@@ -36,7 +36,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tile", type=int, help="side of the windows in pixels; 0: whole images")
     parser.add_argument("--most-pixels", type=float, default=4, help="of an image, in millions")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: others may come, too")
-    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="on the internet, by Gradio's servers")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     args = parser.parse_args(arguments)
@@ -55,7 +55,7 @@ def serve(predict: Predictor, args: argparse.Namespace, folder: Path, *, wait: b
         wait: whether to stay.
 
     Raises:
-        ValueError: Gradio is not installed.
+        ValueError: Gradio is not installed, or the port is in use.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
@@ -66,17 +66,17 @@ def serve(predict: Predictor, args: argparse.Namespace, folder: Path, *, wait: b
             raise
         raise ValueError("tools/web_demo.py needs a package: pip install gradio") from error
     page = Page(predict, round(args.most_pixels * 1e6), folder)
-    _, address, public = page.blocks.launch(
-        server_name=args.host,
-        server_port=args.port,
-        share=args.share,
-        max_file_size=f"{MEGABYTES}mb",
-        css_paths=STYLE,
-        theme=theme(),
-        footer_links=[],
-        quiet=True,
-        prevent_thread_lock=True,
-    )
+    looks = {"css_paths": STYLE, "theme": theme(), "footer_links": [], "quiet": True}
+    place = {"server_name": args.host, "server_port": args.port, "share": args.share}
+    limit = f"{MEGABYTES}mb"
+    try:
+        _, address, public = page.blocks.launch(
+            **looks, **place, max_file_size=limit, prevent_thread_lock=True
+        )
+    except OSError as error:
+        raise ValueError(
+            f"port {args.port or '7860 to 7959'} is in use: choose another --port"
+        ) from error
     print(f"Open {public or address} in a browser. Ctrl-C ends it.", flush=True)
     if wait:
         page.blocks.block_thread()

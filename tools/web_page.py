@@ -25,6 +25,7 @@ FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-ser
 HEADERS = ["Id", "Segment", "Score", "Pixels"]
 MOST_NAMES = 8
 """Classes that are named in the first sentence."""
+ABOUT_VIEWS = "Each pixel has one segment; objects may overlap"
 EMPTY = "The picture appears here."
 ASK = "Click the picture, or a row below it, to learn what a segment is."
 LEAST_PIXEL = 0.1
@@ -91,7 +92,8 @@ class Page:
             camera = {"sources": ["webcam"], "type": "filepath", "height": 240}
             self.camera = gr.Image(**camera, label="Webcam", buttons=[], elem_id="camera")
         self.message = gr.HTML(elem_id="message", padding=False, visible=False)
-        self.view = gr.Radio(list(VIEWS[:-1]), value=SEGMENTS, label="View", elem_id="view")
+        views = {"choices": list(VIEWS[:-1]), "value": SEGMENTS, "info": ABOUT_VIEWS}
+        self.view = gr.Radio(**views, label="View", elem_id="view")
         self.layer = gr.Slider(
             *(1, 2, 1), step=1, visible=False, label="k-means layer", elem_id="layer"
         )
@@ -293,6 +295,6 @@ def _paragraphs(*texts: str, strong: str = "") -> str:
 
 def theme() -> gr.themes.Base:
     """Returns how the page is drawn, with fonts that are there already."""
-    return gr.themes.Base(
-        primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=("ui-monospace", "monospace")
-    )
+    words = {"font": FONTS, "font_mono": ("ui-monospace", "monospace")}
+    base = gr.themes.Base(primary_hue="blue", neutral_hue="slate", **words)
+    return base.set(body_text_color_subdued="*neutral_500")
