@@ -25,6 +25,8 @@ FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-ser
 HEADERS = ["Id", "Segment", "Score", "Pixels"]
 MOST_NAMES = 8
 """Classes that are named in the first sentence."""
+OLD = (600, 3600)
+"""Seconds between two looks for old files on the server, and how old these are then."""
 ABOUT_VIEWS = "Each pixel has one segment; objects may overlap"
 EMPTY = "The picture appears here."
 ASK = "Click the picture, or a row below it, to learn what a segment is."
@@ -75,7 +77,8 @@ class Page:
     def __init__(self, predict: Predictor, most_pixels: int, folder: Path) -> None:
         self.predict, self.most_pixels, self.folder = predict, most_pixels, folder
         self.visits = Visits()
-        with gr.Blocks(title="kMaX-DeepLab", analytics_enabled=False) as self.blocks:
+        words = {"title": "kMaX-DeepLab", "analytics_enabled": False, "delete_cache": OLD}
+        with gr.Blocks(**words) as self.blocks:
             gr.HTML(introduce(predict.categories.names), padding=False)
             with gr.Row(equal_height=False):
                 with gr.Column(scale=3, min_width=320):
