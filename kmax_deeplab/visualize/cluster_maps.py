@@ -84,7 +84,11 @@ def assignment_picture(
     geometry = geometry or Geometry(size, size, size)
     if tuple(geometry.output) != size:
         raise ValueError(f"geometry.output {geometry.output} is not the image's size {size}")
-    clusters = assignment_map(mask_logits, geometry)
-    colors = query_palette(len(mask_logits))[clusters]  # (height, width, 3)
+    return paint_assignment(assignment_map(mask_logits, geometry), image)
+
+
+def paint_assignment(clusters: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Colours every pixel of an image by its query, (height, width), and shades it by the image."""
+    colors = query_palette(int(clusters.max()) + 1)[clusters]  # (height, width, 3)
     brightness = image.mean(axis=2, keepdims=True) / 255  # (height, width, 1)
     return (colors * (1 - SHADING + SHADING * brightness)).round().astype(np.uint8)

@@ -121,25 +121,43 @@ def draw_panoptic(
         )
     picture = image * VOID_BRIGHTNESS  # (H, W, 3) float
     brightness = image.mean(axis=2, keepdims=True)  # (H, W, 1)
-    colors = segment_colors(segments_info, categories)
-    for segment_id, color in colors.items():
-        mask = panoptic == segment_id
-        picture[mask] = (1 - OPACITY) * brightness[mask] + OPACITY * np.array(color)
+    colors, boxes = segment_colors(segments_info, categories), find_boxes(panoptic)
+    masks = {i: panoptic[boxes[i]] == i for i in colors if i in boxes}
+    for number, mask in masks.items():
+        shaded = (1 - OPACITY) * brightness[boxes[number]][mask]
+        picture[boxes[number]][mask] = shaded + OPACITY * np.array(colors[number])
     picture[boundaries(panoptic)] = 255
-    ranks: Counter[int] = Counter()
-    labels = []
+    titles, ranks = segment_titles(segments_info, categories), Counter()
     for segment in segments_info:
+        rank, number = ranks[segment["category_id"]], segment["id"]
         ranks[segment["category_id"]] += 1
-        rank, name = ranks[segment["category_id"]], categories.names[segment["category_id"]]
-        mask = panoptic == segment["id"]
-        if segment["isthing"]:
-            picture[mask & ~ndimage.binary_erosion(mask)] = outline_color(rank - 1)
-        number = str(rank) if segment["isthing"] else ""
-        labels.append((mask, _one_line(name), number, colors[segment["id"]]))
+        if segment["isthing"] and number in masks:
+            mask = masks[number]
+            picture[boxes[number]][mask & ~ndimage.binary_erosion(mask)] = outline_color(rank)
     canvas = Image.fromarray(picture.round().astype(np.uint8))
-    for label in labels:
-        _write_labels(canvas, *label)
+    for number, mask in masks.items():
+        rows, columns = boxes[number]
+        corner = np.array([columns.start, rows.start])
+        _write_labels(canvas, mask, corner, *titles[number], colors[number])
     return np.asarray(canvas).copy()
+
+
+def segment_titles(segments_info: list[dict], categories: Categories) -> dict[int, tuple[str, str]]:
+    """Returns by id what segments are called: their class, and the number of a thing, or ""."""
+    ranks: Counter[int] = Counter()
+    titles = {}
+    for segment in segments_info:
+        ranks[category := segment["category_id"]] += 1
+        number = str(ranks[category]) if segment["isthing"] else ""
+        titles[segment["id"]] = _one_line(categories.names[category]), number
+    return titles
+
+
+def find_boxes(panoptic: np.ndarray) -> dict[int, tuple[slice, slice]]:
+    """Returns in which rows and columns of an (H, W) map of segments each id lies."""
+    ids, places = np.unique(panoptic, return_inverse=True)
+    boxes = ndimage.find_objects(places.reshape(panoptic.shape) + 1)
+    return dict(zip(ids.tolist(), boxes, strict=True))
 
 
 def _one_line(name: str) -> str:
@@ -148,25 +166,53 @@ def _one_line(name: str) -> str:
 
 
 def _write_labels(
-    canvas: Image.Image, mask: np.ndarray, name: str, number: str, color: tuple[int, int, int]
+    canvas: Image.Image,
+    mask: np.ndarray,
+    corner: np.ndarray,
+    name: str,
+    number: str,
+    color: tuple[int, int, int],
 ) -> None:
-    """Writes name and number on the largest piece of a segment, its number on the others."""
+    """Writes name and number on the largest piece of a segment, its number on the others.
+
+    Args:
+        mask: (h, w) bool, the segment in its box.
+        corner: (x, y) of the box on the canvas.
+    """
     pieces, count = ndimage.label(mask)
+    boxes = ndimage.find_objects(pieces)
     areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    for position, piece in enumerate(np.argsort(-areas, kind="stable") + 1):
+    for position, index in enumerate(np.argsort(-areas, kind="stable")):
+        rows, columns = boxes[index]
+        piece = pieces[rows, columns] == index + 1
+        place = np.add(corner, (columns.start, rows.start))
         full = f"{name} {number}".strip() if position == 0 else number
-        if not (_write(canvas, pieces == piece, full, color) or position) and number:
-            _write(canvas, pieces == piece, number, color)
+        if not (write_inside(canvas, piece, place, full, color) or position) and number:
+            write_inside(canvas, piece, place, number, color)
 
 
-def _write(canvas: Image.Image, mask: np.ndarray, text: str, color: tuple[int, int, int]) -> bool:
-    """Writes a text on a plate in the innermost place of a mask; returns whether it fits there."""
+def write_inside(
+    canvas: Image.Image,
+    mask: np.ndarray,
+    corner: np.ndarray,
+    text: str,
+    color: tuple[int, int, int],
+) -> bool:
+    """Writes a text on a plate in the innermost place of a mask; returns whether it fits there.
+
+    Args:
+        canvas: to write on.
+        mask: (h, w) bool.
+        corner: (x, y) of the mask on the canvas.
+        text: of one line.
+        color: RGB of the plate, which is darker.
+    """
     font = ImageFont.load_default(size=max(10, min(canvas.size) // 26))
     left, top, right, bottom = font.getbbox(text)
     plate = np.array([right - left + 8, bottom - top + 6])  # (width, height) in pixels
     if not text or mask.sum() < 1.5 * plate.prod():
         return False
-    center = _innermost(mask)
+    center = corner + _innermost(mask)
     x, y = np.clip(center - plate // 2, 0, np.maximum(np.array(canvas.size) - plate, 0)).tolist()
     box = (x, y, x + int(plate[0]), y + int(plate[1]))
     draw = ImageDraw.Draw(canvas)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kmax_deeplab.data.format.images import (
     MAX_PIXELS,
@@ -31,6 +31,7 @@ MISSING = (
     "is missing, but the dataset's JSON lists it: restore it or correct the folders in "
     "DATASETS.PANOPTIC"
 )
+NO_IMAGE = "cannot be read (no image of a known format)"
 
 
 class UnreadableImageError(OSError):
@@ -149,5 +150,7 @@ def _open_upright(file: IO[bytes], path: str | Path, most_pixels: int) -> Image.
         return turn_upright(image)
     except UnusableImageError as error:
         raise UnreadableImageError(0, str(error), str(path)) from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(0, NO_IMAGE, str(path)) from error
     except UNREADABLE as error:
         raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error
