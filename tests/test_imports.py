@@ -43,7 +43,7 @@ EXTRA_LIBRARIES = {
     "checkpoint": {"fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow"},
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
-    "predict": {"PIL"},
+    "predict": {"PIL", "cv2", "pycocotools", "tqdm"},
     "visualize": {"PIL", "matplotlib", "tqdm"},
     "whole_files": {"PIL"},
 }

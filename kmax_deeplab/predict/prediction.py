@@ -1,7 +1,7 @@
 """What a model sees in an image: ids, segments and pictures of them, in the forms others take."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class PredictedImage:
         categories: the classes.
         queries_used: segments in the image, or the most in one of its windows.
         num_queries: of the model: no more segments can be found in an image or window.
+        is_joined: whether it was looked at in windows, whose segments were joined.
     """
 
     name: str
@@ -81,6 +82,7 @@ class PredictedImage:
     categories: Categories
     queries_used: int
     num_queries: int
+    is_joined: bool = False
     _look_again: Callable[[], Views] | None = field(default=None, repr=False)
 
     @property
@@ -116,6 +118,11 @@ class PredictedImage:
                 "predict a part of it with Predictor(…, tile=0)"
             )
         return self._views.clusters
+
+    def with_views(self) -> "PredictedImage":
+        """Returns the same with its other views computed, so that any thread may ask for them."""
+        views = self._views
+        return replace(self, _look_again=lambda: views)
 
     @cached_property
     def _views(self) -> Views:
