@@ -23,6 +23,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     out = parser.add_argument_group("what to write")
     out.add_argument("--output", type=Path, default=Path("output/predictions"), help="folder")
     out.add_argument("--save", nargs="*", choices=KINDS, default=[OVERLAY], help="default: overlay")
-    out.add_argument("--dataset-json", type=Path, help="names the images by the ids it has for them")
-    out.add_argument("--codec", default="mp4v", help="of the video, four letters; --output names it")
+    out.add_argument("--dataset-json", type=Path, help="whose ids images get")
+    out.add_argument("--codec", default="mp4v", help="of the video, four letters")
     out.add_argument("--show", action="store_true", help="frames in a window too; Escape ends it")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     args = parser.parse_args(arguments)
@@ -196,14 +197,18 @@ def predict_video(args: argparse.Namespace) -> int:
     from kmax_deeplab.predict.video import choose_output, open_camera, open_video
     from kmax_deeplab.predict.video_frames import film
 
-    camera = args.webcam is not None
+    camera, ended = args.webcam is not None, threading.Event()
     output = choose_output(args.output, f"webcam{args.webcam}" if camera else args.video_input)
     with open_camera(args.webcam) if camera else open_video(args.video_input) as video:
         predict, categories, _ = open_predictor(args)
         adjust(predict, args)
         if args.profile:
-            predict.watch = Stages(1)
-        frames = film(predict, video, output, categories, codec=args.codec, show=args.show)
+            predict.watch = Stages(threads=0)
+        if camera:  # what was seen until then is kept
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: ended.set())
+        words = {"codec": args.codec, "show": args.show, "is_ended": ended.is_set}
+        frames = film(predict, video, output, categories, **words)
         count = sum(1 for _ in tqdm(frames, total=video.count, unit="frame"))
     print(f"{output}: {count} frames, {video.fps:g} a second")
     if args.profile:

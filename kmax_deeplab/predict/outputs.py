@@ -47,7 +47,7 @@ def write_overlay(path: Path, seen: PredictedImage) -> None:
 
 
 def write_masks(path: Path, seen: PredictedImage) -> None:
-    """Writes into a folder a black and white PNG of every segment: its id and class are its name."""
+    """Writes a folder with a black and white PNG of every segment, named by id and class."""
     folder = WholeFolder(path)
     folder.clear()
     folder.partial.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """What a model sees in an image: ids, segments and pictures of them, in the forms others take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -136,9 +136,19 @@ class PredictedImage:
         """Travels to other processes without the model."""
         return {**self.__dict__, "_look_again": None}
 
-    def draw(self) -> np.ndarray:
-        """Paints the segments over the image, (H, W, 3) uint8 RGB."""
-        return draw_panoptic(self.image, self.panoptic, self.segments_info, self.categories)
+    def draw(self, numbers: Mapping[int, int] | None = None) -> np.ndarray:
+        """Paints the segments over the image.
+
+        Args:
+            numbers: of things of a class, by id; default: the first is 1, the second 2, …
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
+        listed = self.segments_info
+        if numbers is not None:
+            listed = [{**s, "number": numbers.get(s["id"], 1)} for s in listed]
+        return draw_panoptic(self.image, self.panoptic, listed, self.categories)
 
     def to_coco(self) -> dict:
         """Returns the annotation of COCO's panoptic format, with the dataset's category ids."""

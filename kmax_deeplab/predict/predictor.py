@@ -200,9 +200,7 @@ class Predictor:
             _look_again=partial(self._look_again, image, found, kept),
         )
 
-    def _look_again(
-        self, image: NamedImage, found: Decision, kept: list[Glance] | None
-    ) -> Views:
+    def _look_again(self, image: NamedImage, found: Decision, kept: list[Glance] | None) -> Views:
         size = image.pixels.shape[:2]
         if self.needs_windows(image):  # of which memory does not hold all
             semantic = semantic_map(self.model, kept or self.look(image), size)

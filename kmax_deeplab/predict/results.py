@@ -144,9 +144,7 @@ class Results:
 
     def _listing(self) -> Listing:
         known = dict(self.entries)  # others add to it meanwhile
-        files = {
-            name: f"{name}{self.named[name].suffix}" for name in known if name in self.named
-        }
+        files = {name: f"{name}{self.named[name].suffix}" for name in known if name in self.named}
         return Listing(known, files, self.ids, self.categories)
 
     def _read_instances(self, name: str) -> list[dict] | None:

@@ -23,11 +23,11 @@ class Stages:
     """Seconds that each stage took, summed over all threads.
 
     Args:
-        threads: that read, and as many that write, beside the one that predicts.
+        threads: that read, and as many that write, beside the one that predicts; 0: it does all.
     """
 
     def __init__(self, threads: int) -> None:
-        self.threads = max(threads, 1)
+        self.threads = threads
         self.seconds: Counter[str] = Counter()
         self._lock, self._start = threading.Lock(), time.perf_counter()
 
@@ -48,14 +48,19 @@ class Stages:
             images: that went through all stages.
         """
         wall, per_image = time.perf_counter() - self._start, 1e3 / max(images, 1)
-        own = sum(self.seconds[stage] for stage in STAGES if stage not in BESIDE)
+        own = sum(self.seconds[stage] for stage in STAGES if not self._is_beside(stage))
         rows = [(stage, self.seconds[stage], self._where(stage)) for stage in STAGES]
-        rows.append(("waiting", max(wall - own, 0.0), "predicting thread, for the others"))
-        lines = [f"{stage:<8}{seconds * per_image:9.1f} ms  {where}" for stage, seconds, where in rows]
+        rows.append(("the rest", max(wall - own, 0.0), "predicting thread, waiting"))
+        lines = [
+            f"{stage:<9}{seconds * per_image:9.1f} ms  {where}" for stage, seconds, where in rows
+        ]
         whole = f"{images} images in {wall:.1f} s, {wall * per_image:.1f} ms each; of each image:"
         return "\n".join([whole, *lines])
 
+    def _is_beside(self, stage: str) -> bool:
+        return self.threads > 0 and stage in BESIDE
+
     def _where(self, stage: str) -> str:
-        if stage not in BESIDE:
+        if not self._is_beside(stage):
             return "predicting thread"
         return f"beside it, summed over up to {self.threads} threads"
