@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -67,6 +67,13 @@ class WholeFolder:
             self.path.replace(before)
         self.partial.replace(self.path)
         shutil.rmtree(before, ignore_errors=True)
+
+
+@contextmanager
+def whole_text(path: str | Path, newline: str | None = None) -> Iterator[TextIO]:
+    """Yields an open UTF-8 text that becomes `path` if no error occurs."""
+    with whole_file(path) as partial, open(partial, "w", encoding="utf-8", newline=newline) as file:
+        yield file
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -45,7 +45,9 @@ EXTRA_LIBRARIES = {
     },
     "data": {"PIL", "pycocotools", "tqdm"},
     "metrics": {"PIL", "panopticapi"},
-    "predict": {"PIL", "fiftyone", "huggingface_hub", "supervision"},
+    "predict": {
+        *("PIL", "cv2", "fiftyone", "huggingface_hub", "pycocotools", "supervision", "tqdm"),
+    },
     "visualize": {"PIL", "matplotlib", "tqdm"},
     "whole_files": {"PIL"},
 }

@@ -1,25 +1,30 @@
-"""Predicts images without ground truth: panoptic PNGs with their JSON, and painted overlays.
+"""Predicts images or a video without ground truth: panoptic PNGs with their JSON, and pictures.
 
-    python tools/predict.py --weights output/mine/model_final.pth IMAGE_OR_FOLDER …
+    python tools/predict.py --weights output/mine/model_final.pth --input photos 'more/**/*.jpg'
+    python tools/predict.py --weights output/mine/model_final.pth --video-input street.mp4
 
 A checkpoint of ours is enough; one of others needs its config (`--config-file`), and one whose
-model is to be changed, KEY VALUE pairs after `--opts`.
+model is to be changed, KEY VALUE pairs after `--opts`. Without either it is the model in the box.
 Folders are searched with their subfolders. Written are `predictions.json` and `predictions/*.png`,
-as the official panopticapi wants them, and `overlays/*.png`. An image that cannot be read is named,
-counted and left out, and the exit status is 1. The classes are those that the checkpoint names, or
-else those of the config's dataset; `--categories` reads them from any JSON with "categories", which
-may give others ids but no other names.
+as the official panopticapi wants them, and what `--save` names. An image that cannot be read is
+named, counted and left out, and the exit status is 1. The classes are those that the checkpoint
+names, or else those of the config's dataset; `--categories` reads them from any JSON with
+"categories", which may give others ids but no other names.
 
 Images that this model has predicted already are skipped, unless their files are newer: what was
 killed is started again. Processes of torchrun, srun or a SLURM array share the images, or those
 started with `--share 2/8`; `predictions.json` has those of all. Under torchrun, which ends all with
 the first process that fails, the exit status is 0 even if images cannot be read.
+
+A video comes out painted, with as many frames, of the same size and rate, without sound.
 """
 
 import argparse
 import os
 import signal
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -27,17 +32,16 @@ from tqdm import tqdm
 from kmax_deeplab import command
 from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.data.format.categories import Categories, align, read_categories
-from kmax_deeplab.data.samples.reading import UnreadableImageError
+from kmax_deeplab.predict.box import BOX
+from kmax_deeplab.predict.folder import predict_folder
+from kmax_deeplab.predict.image_ids import read_image_ids
 from kmax_deeplab.predict.images import name_images, require_apart
-from kmax_deeplab.predict.origin import image_of, origin_of
-from kmax_deeplab.predict.predictor import PredictedImage, Predictor
-from kmax_deeplab.predict.results import OVERLAYS, Results
+from kmax_deeplab.predict.origin import origin_of
+from kmax_deeplab.predict.outputs import KINDS, OVERLAY
+from kmax_deeplab.predict.predictor import Predictor
+from kmax_deeplab.predict.results import Results
 from kmax_deeplab.predict.shares import Share, find_share, take_gpu
-from kmax_deeplab.visualize.overlays import draw_panoptic
-from kmax_deeplab.whole_files import write_png
-
-USED_UP = 0.8
-"""Share of the queries with a segment from which on an image may hold more than were found."""
+from kmax_deeplab.predict.stages import Stages
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,13 +50,33 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", help="default: what the checkpoint says")
-    parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
+    parser.add_argument("--weights", help="checkpoint; default: the config's, or that in the box")
     parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
-    parser.add_argument("--output", type=Path, default=Path("output/predictions"))
-    parser.add_argument("--share", metavar="I/N", help="of the images; default: the launcher's")
-    parser.add_argument("images", type=Path, nargs="+", help="images, or folders of images")
+    what = parser.add_argument_group("what to look at, one of")
+    what.add_argument("images", nargs="*", help="images, folders of them, or patterns")
+    what.add_argument("--input", nargs="+", default=[], help="the same")
+    what.add_argument("--video-input", type=Path, help="a video")
+    what.add_argument("--webcam", nargs="?", type=int, const=0, help="a camera; default: the first")
+    how = parser.add_argument_group("how to look at it")
+    how.add_argument("--confidence-threshold", type=float, help="least class score of a segment")
+    how.add_argument("--tile", type=int, help="side of windows in pixels; 0: whole images")
+    how.add_argument("--overlap", type=float, help="least share of a window that the next one sees")
+    how.add_argument("--batch", type=int, default=1, help="windows that the network sees at a time")
+    how.add_argument("--workers", type=int, default=2, help="threads that read, and that write")
+    how.add_argument("--share", metavar="I/N", help="of the images; default: the launcher's")
+    how.add_argument("--profile", action="store_true", help="say how long each stage takes")
+    out = parser.add_argument_group("what to write")
+    out.add_argument("--output", type=Path, default=Path("output/predictions"), help="folder")
+    out.add_argument("--save", nargs="*", choices=KINDS, default=[OVERLAY], help="default: overlay")
+    out.add_argument("--dataset-json", type=Path, help="whose ids images get")
+    out.add_argument("--codec", default="mp4v", help="of the video, four letters")
+    out.add_argument("--show", action="store_true", help="frames in a window too; Escape ends it")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.input = [*args.input, *args.images]
+    if (bool(args.input), bool(args.video_input), args.webcam is not None).count(True) != 1:
+        parser.error("name images (--input), or a video (--video-input), or a camera (--webcam)")
+    return args
 
 
 def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories, str]:
@@ -62,19 +86,22 @@ def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories, str
         FileNotFoundError, ValueError: config, weights or classes are missing or do not fit.
     """
     given = read_categories(args.categories) if args.categories else None
-    if not args.weights and not args.config_file:
-        raise ValueError("name a checkpoint (--weights), or a config that does (--config-file)")
-    if args.config_file or args.opts or not is_described(args.weights):
+    weights = args.weights
+    if not weights and not args.config_file:
+        if not BOX.is_file():
+            raise ValueError("name a checkpoint (--weights), or a config that does (--config-file)")
+        weights = str(BOX)
+    if args.config_file or args.opts or not is_described(weights):
         # Only a config needs Detectron2.
         from kmax_deeplab.d2.engine.opening import PREDICT, open_model, open_run
 
-        words = {"weights": args.weights or "", "purpose": PREDICT, "given": given}
+        words = {"weights": weights or "", "purpose": PREDICT, "given": given}
         run = open_run(args.config_file, args.opts, **words)
         predict = Predictor(open_model(run.cfg, run.categories))
         return predict, run.categories, run.cfg.MODEL.WEIGHTS
-    predict = Predictor(args.weights)
+    predict = Predictor(weights)
     own = predict.categories
-    return predict, align(given, own, whole=True) if given else own, args.weights
+    return predict, align(given, own, whole=True) if given else own, weights
 
 
 def is_described(weights: str) -> bool:
@@ -90,42 +117,24 @@ def is_described(weights: str) -> bool:
     return read_identity(weights).description is not None
 
 
-def write(output: Path, name: str, image: list[int], found: PredictedImage, to: Results) -> None:
-    """Writes the overlay of an image, then the PNG, with which it counts as predicted."""
-    picture = draw_panoptic(found.image, found.panoptic, found.segments_info, to.categories)
-    write_png(output / OVERLAYS / f"{name}.png", picture)
-    to.add(name, image, found.panoptic, found.segments_info)
+def adjust(predict: Predictor, args: argparse.Namespace) -> None:
+    """Has a predictor look as the command line says.
 
-
-def predict_all(predict: Predictor, ahead: dict[str, Path], to: Results, *, alone: bool) -> int:
-    """Predicts images one after the other and writes what is found; returns how many it cannot."""
-    failed, progress = 0, tqdm(ahead.items(), unit="image")
-    try:
-        for name, path in progress:
-            image = image_of(path)
-            try:
-                predicted = predict(path)
-            except UnreadableImageError as error:
-                failed += 1
-                progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
-                continue
-            write(to.output, name, image, predicted, to)
-            if alone:
-                to.keep_up()
-    finally:
-        to.gather()
-    return failed
-
-
-def warn_of_used_up_queries(entries: list[dict], num_queries: int) -> None:
-    """Says how many images have nearly as many segments as the model has queries, if any have."""
-    counts = [len(entry["segments_info"]) for entry in entries]
-    if crowded := [count for count in counts if count >= USED_UP * num_queries]:
-        print(
-            f"{len(crowded)} of {len(counts)} images have nearly as many segments (up to "
-            f"{max(crowded)}) as the model has queries, {num_queries}: it may have missed others.",
-            file=sys.stderr,
-        )
+    Raises:
+        ValueError: a value cannot be.
+    """
+    threshold = args.confidence_threshold
+    if threshold is not None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"--confidence-threshold {threshold}: it is a score from 0 to 1")
+        predict.model.merge = replace(predict.model.merge, thing=threshold, stuff=threshold)
+    if args.batch < 1 or args.workers < 0:
+        raise ValueError(f"--batch {args.batch} --workers {args.workers}: at least 1, and 0")
+    predict.batch, predict.workers = args.batch, args.workers
+    asked = {"tile": args.tile, "tile_overlap": args.overlap}
+    given = {key: value for key, value in asked.items() if value is not None}
+    predict.inputs = replace(predict.inputs, **given)
+    predict.model.inputs = predict.inputs  # which is part of what results are of
 
 
 def tell_work(share: Share, results: Results, mine: int, ahead: int) -> None:
@@ -136,26 +145,80 @@ def tell_work(share: Share, results: Results, mine: int, ahead: int) -> None:
         print(f"{mine - ahead} of {mine} images are predicted already, by this model: skipped.")
 
 
-def run(args: argparse.Namespace) -> int:
+def warn_of_crowded(results: Results, mine: dict[str, Path], num_queries: int) -> None:
+    """Says in how many images nearly all queries have a segment, if there are such."""
+    found = [results.entries[name].is_crowded for name in mine if name in results.entries]
+    if count := sum(found):
+        print(
+            f"{count} of {len(found)} images have nearly as many segments as the model has "
+            f"queries, {num_queries}, or a window of them has: it may have missed others.",
+            file=sys.stderr,
+        )
+
+
+def predict_images(args: argparse.Namespace) -> int:
     """Predicts the images that are this process's; returns how many could not be read."""
     share = find_share(args.share, os.environ)
     take_gpu(os.environ)
-    named = name_images(args.images)
+    named = name_images(args.input)
     require_apart(named, args.output)
+    ids = read_image_ids(args.dataset_json, named) if args.dataset_json else {}
     predict, categories, weights = open_predictor(args)
-    origin = origin_of(predict.model, weights, categories)
-    results = Results(args.output, named, origin, categories)
+    adjust(predict, args)
     mine = share.of(named)
+    origin = origin_of(predict.model, weights, categories)
+    kinds = {"kinds": args.save, "ids": ids, "mine": mine}
+    results = Results(args.output, named, origin, categories, **kinds)
     ahead = results.begin(mine)
     tell_work(share, results, len(mine), len(ahead))
-    failed = predict_all(predict, ahead, results, alone=share.count == 1)
+    if args.profile:
+        predict.watch = Stages(args.workers)
+    failed, progress = [], tqdm(total=len(ahead), unit="image")
+
+    def skip(path: Path, error: OSError) -> None:
+        failed.append(path)
+        progress.write(f"{path} cannot be read ({error.strerror})", file=sys.stderr)
+
+    with progress:
+        for _ in predict_folder(predict, ahead, results, alone=share.count == 1, skip=skip):
+            progress.update()
     print(results.summary())
-    num_queries = predict.model.sem_seg_head.predictor.cluster_centers.embedding_dim
-    known = results.entries
-    warn_of_used_up_queries([known[name] for name in mine if name in known], num_queries)
+    if args.profile:
+        print(predict.watch.describe(len(ahead) - len(failed)))
+    warn_of_crowded(results, mine, predict.num_queries)
     if failed:
-        print(f"{failed} of {len(mine)} images could not be read.", file=sys.stderr)
-    return failed
+        print(f"{len(failed)} of {len(mine)} images could not be read.", file=sys.stderr)
+    return len(failed)
+
+
+def predict_video(args: argparse.Namespace) -> int:
+    """Paints the frames of a video or of a camera; returns 0."""
+    # Only videos need OpenCV.
+    from kmax_deeplab.predict.video import choose_output, open_camera, open_video
+    from kmax_deeplab.predict.video_frames import film
+
+    camera, ended = args.webcam is not None, threading.Event()
+    output = choose_output(args.output, f"webcam{args.webcam}" if camera else args.video_input)
+    with open_camera(args.webcam) if camera else open_video(args.video_input) as video:
+        predict, categories, _ = open_predictor(args)
+        adjust(predict, args)
+        if args.profile:
+            predict.watch = Stages(threads=0)
+        if camera:  # what was seen until then is kept
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: ended.set())
+        words = {"codec": args.codec, "show": args.show, "is_ended": ended.is_set}
+        frames = film(predict, video, output, categories, **words)
+        count = sum(1 for _ in tqdm(frames, total=video.count, unit="frame"))
+    print(f"{output}: {count} frames, {video.fps:g} a second")
+    if args.profile:
+        print(predict.watch.describe(count))
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predicts; returns how many images could not be read."""
+    return predict_images(args) if args.input else predict_video(args)
 
 
 def main(arguments: list[str] | None = None) -> None:

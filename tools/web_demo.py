@@ -11,6 +11,8 @@ thresholds change what is made of that. It needs Gradio: pip install gradio, or 
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +97,7 @@ def run(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Serves the page until interrupted."""
     args = parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     command.run(lambda: run(args))
 
 

@@ -19,6 +19,7 @@ from kmax_deeplab.postprocessing.instances import InstanceMasks
 from kmax_deeplab.postprocessing.resize import Geometry
 from kmax_deeplab.predict.inputs import as_input, window_as_input
 from kmax_deeplab.predict.joining import Joined
+from kmax_deeplab.predict.stages import Watch, unwatched
 from kmax_deeplab.predict.tiles import Window, windows
 from kmax_deeplab.structures import MergeThresholds, Prediction
 
@@ -62,7 +63,12 @@ class Decision:
 
 
 def look(
-    model: KMaXDeepLab, image: np.ndarray, name: str, inputs: InputDescription, batch: int = 1
+    model: KMaXDeepLab,
+    image: np.ndarray,
+    name: str,
+    inputs: InputDescription,
+    batch: int = 1,
+    watch: Watch = unwatched,
 ) -> Iterator[Glance]:
     """Looks at an image, window by window, or as a whole.
 
@@ -72,11 +78,14 @@ def look(
         name: for messages.
         inputs: how images are resized, and in which windows they are looked at.
         batch: windows that the network sees at a time.
+        watch: sees the stages "resize" and "network".
     """
     ahead = windows(image.shape[:2], inputs.tile, inputs.tile_overlap)
     while some := list(islice(ahead, batch)):
-        prepared = [_prepare(image[window.place], inputs) for window in some]
-        answers = model.look(prepared, [name] * len(some))
+        with watch("resize"):
+            prepared = [_prepare(image[window.place], inputs) for window in some]
+        with watch("network"):  # until its answer is there, which is checked
+            answers = model.look(prepared, [name] * len(some))
         geometries = model.geometries(prepared, [window.size for window in some])
         yield from map(Glance, some, answers, geometries)
 
@@ -92,6 +101,7 @@ def decide(
     glances: Iterable[Glance],
     size: tuple[int, int],
     merge: MergeThresholds | None = None,
+    watch: Watch = unwatched,
 ) -> Decision:
     """Turns what the network says about an image into segments.
 
@@ -100,16 +110,19 @@ def decide(
         glances: at all windows, in order.
         size: (height, width) of the image in pixels.
         merge: other thresholds than the model's own.
+        watch: sees the stage "merge".
     """
     joined, used, alone = None, 0, None
     for glance in glances:
-        ids, segments = glance.decide(model, merge, semantic=False, instance=False).panoptic
-        alone = ids.cpu().numpy().astype(np.int32), segments
-        used = max(used, len(segments))
-        if glance.window.size != tuple(size):
-            joined = joined or Joined(size, (merge or model.merge).overlap)
-            joined.add(glance.window, *alone)
-    return Decision(*(joined.finish() if joined else alone), used)
+        with watch("merge"):
+            ids, segments = glance.decide(model, merge, semantic=False, instance=False).panoptic
+            alone = ids.cpu().numpy().astype(np.int32, copy=False), segments
+            used = max(used, len(segments))
+            if glance.window.size != tuple(size):
+                joined = joined or Joined(size, (merge or model.merge).overlap)
+                joined.add(glance.window, *alone)
+    with watch("merge"):
+        return Decision(*(joined.finish() if joined else alone), used)
 
 
 def semantic_map(

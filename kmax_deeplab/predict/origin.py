@@ -5,7 +5,7 @@ Predictions of equal origin are equal, but for the rounding of different machine
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kmax_deeplab.data.format.categories import Categories
@@ -26,12 +26,16 @@ class Note:
     Attributes:
         origin: digests of what made it.
         image: see `image_of`.
-        segments: "id" and "category_id" of each, the latter an id of the dataset.
+        segments: entries of "segments_info", with the dataset's category ids.
+        size: [height, width] in pixels; empty where it is not known.
+        is_crowded: whether there may be more segments than were found.
     """
 
     origin: Origin
     image: list[int]
     segments: list[dict]
+    size: list[int] = field(default_factory=list)
+    is_crowded: bool = False
 
     def to_text(self) -> str:
         """Returns it as `from_text` takes it."""

@@ -1,7 +1,7 @@
 """What a model sees in an image: ids, segments and pictures of them, in the forms others take."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class PredictedImage:
         categories: the classes.
         queries_used: segments in the image, or the most in one of its windows.
         num_queries: of the model: no more segments can be found in an image or window.
+        is_joined: whether it was looked at in windows, whose segments were joined.
     """
 
     name: str
@@ -81,6 +82,7 @@ class PredictedImage:
     categories: Categories
     queries_used: int
     num_queries: int
+    is_joined: bool = False
     _look_again: Callable[[], Views] | None = field(default=None, repr=False)
 
     @property
@@ -117,6 +119,11 @@ class PredictedImage:
             )
         return self._views.clusters
 
+    def with_views(self) -> "PredictedImage":
+        """Returns the same with its other views computed, so that any thread may ask for them."""
+        views = self._views
+        return replace(self, _look_again=lambda: views)
+
     @cached_property
     def _views(self) -> Views:
         if self._look_again is None:
@@ -129,9 +136,19 @@ class PredictedImage:
         """Travels to other processes without the model."""
         return {**self.__dict__, "_look_again": None}
 
-    def draw(self) -> np.ndarray:
-        """Paints the segments over the image, (H, W, 3) uint8 RGB."""
-        return draw_panoptic(self.image, self.panoptic, self.segments_info, self.categories)
+    def draw(self, numbers: Mapping[int, int] | None = None) -> np.ndarray:
+        """Paints the segments over the image.
+
+        Args:
+            numbers: of things of a class, by id; default: the first is 1, the second 2, …
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
+        listed = self.segments_info
+        if numbers is not None:
+            listed = [{**s, "number": numbers.get(s["id"], 1)} for s in listed]
+        return draw_panoptic(self.image, self.panoptic, listed, self.categories)
 
     def to_coco(self) -> dict:
         """Returns the annotation of COCO's panoptic format, with the dataset's category ids."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,18 @@ from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.kmax import KMaXDeepLab, Outputs
 from kmax_deeplab.postprocessing.instances import InstanceMasks
 from kmax_deeplab.predict.hub import OnHub
-from kmax_deeplab.predict.looking import Glance, as_instances, decide, look, semantic_map
+from kmax_deeplab.predict.looking import (
+    Decision,
+    Glance,
+    as_instances,
+    decide,
+    look,
+    semantic_map,
+)
 from kmax_deeplab.predict.prediction import PredictedImage, Views, describe
 from kmax_deeplab.predict.sources import NamedImage, Source, is_one, read, spread, work_ahead
+from kmax_deeplab.predict.stages import Watch, unwatched
+from kmax_deeplab.predict.tiles import windows
 from kmax_deeplab.structures import MergeThresholds
 from kmax_deeplab.visualize.cluster_maps import assignment_map
 
@@ -62,6 +72,7 @@ class Predictor(OnHub):
     Attributes:
         model: in evaluation mode.
         inputs: how images are resized, and in which windows they are looked at.
+        watch: sees the stages "read", "resize", "network" and "merge".
     """
 
     def __init__(
@@ -84,6 +95,7 @@ class Predictor(OnHub):
         self.model.outputs = Outputs()
         self.model.eval()
         self.batch, self.workers = batch, workers
+        self.watch: Watch = unwatched
         asked = {"tile": tile, "tile_overlap": overlap}
         given = {key: value for key, value in asked.items() if value is not None}
         self.inputs = replace(self.model.inputs, **given)
@@ -126,6 +138,8 @@ class Predictor(OnHub):
         self,
         images: Source | Iterable[Source],
         skip: Callable[[str, UnreadableImageError], None] | None = None,
+        *,
+        keep: bool = False,
     ) -> Iterator[PredictedImage]:
         """Predicts images one after the other, while others are read.
 
@@ -133,6 +147,8 @@ class Predictor(OnHub):
             images: see `__call__`.
             skip: is told name and error of an image that cannot be read, which is left out;
                 default: the error is raised.
+            keep: whether each keeps what the network said of it (some 10 MB), so that other views
+                need no second look, unless it was looked at in windows.
         """
         for name, future in self._read_ahead(images):
             try:
@@ -142,16 +158,23 @@ class Predictor(OnHub):
                     raise
                 skip(name, error)
             else:
-                yield self.decide(image, self.look(image))
+                kept = keep and not self.needs_windows(image)
+                yield self.decide(image, list(self.look(image)) if kept else self.look(image))
+
+    def needs_windows(self, image: NamedImage) -> bool:
+        """Returns whether an image is looked at in several windows."""
+        ahead = windows(image.pixels.shape[:2], self.inputs.tile, self.inputs.tile_overlap)
+        return len(list(islice(ahead, 2))) > 1
 
     def look(self, image: NamedImage) -> Iterator[Glance]:
         """Lets the network look at an image; what it says can be decided on more than once."""
-        return look(self.model, image.pixels, image.name, self.inputs, self.batch)
+        return look(self.model, image.pixels, image.name, self.inputs, self.batch, self.watch)
 
     def read(self, image: Source, name: str = "0") -> NamedImage:
         """Reads an image; for `look`."""
         name = str(image) if isinstance(image, str | Path) else name
-        return read(name, image, MAX_TILED_PIXELS if self.inputs.tile else MAX_PIXELS)
+        with self.watch("read"):
+            return read(name, image, MAX_TILED_PIXELS if self.inputs.tile else MAX_PIXELS)
 
     def decide(
         self, image: NamedImage, glances: Iterable[Glance], merge: MergeThresholds | None = None
@@ -160,28 +183,33 @@ class Predictor(OnHub):
 
         Args:
             image: that was looked at.
-            glances: what `look` gave.
+            glances: what `look` gave; a list is kept, for other views.
             merge: other thresholds than the model's own.
         """
         pixels = image.pixels
-        found = decide(self.model, glances, pixels.shape[:2], merge)
+        found = decide(self.model, glances, pixels.shape[:2], merge, self.watch)
+        kept = glances if isinstance(glances, list) else None
+        with self.watch("merge"):
+            segments = describe(found.panoptic, found.segments, self.categories)
         return PredictedImage(
             name=image.name,
             image=pixels,
             panoptic=found.panoptic,
-            segments=describe(found.panoptic, found.segments, self.categories),
+            segments=segments,
             categories=self.categories,
             queries_used=found.queries_used,
             num_queries=self.num_queries,
-            _look_again=partial(self._look_again, image),
+            is_joined=self.needs_windows(image),
+            _look_again=partial(self._look_again, image, found, kept),
         )
 
-    def _look_again(self, image: NamedImage) -> Views:
-        size, glances = image.pixels.shape[:2], list(self.look(image))
-        semantic = semantic_map(self.model, glances, size)
-        if len(glances) > 1:
-            return Views(semantic, as_instances(decide(self.model, glances, size)), [])
-        (glance,) = glances
+    def _look_again(self, image: NamedImage, found: Decision, kept: list[Glance] | None) -> Views:
+        size = image.pixels.shape[:2]
+        if self.needs_windows(image):  # of which memory does not hold all
+            semantic = semantic_map(self.model, kept or self.look(image), size)
+            return Views(semantic, as_instances(found), [])
+        (glance,) = kept or self.look(image)
+        semantic = semantic_map(self.model, [glance], size)
         instances = glance.decide(self.model, semantic=False, instance=True).instances
         return Views(
             semantic,

@@ -23,6 +23,12 @@ SHADES = ((0.0, 1.0), (0.045, 0.72), (-0.045, 1.25), (0.09, 0.88), (-0.09, 0.6),
 """(hue shift in turns, brightness factor) of the first, second, ... instance of a thing class."""
 GOLDEN_TURN = 0.618034
 """Turns of hue between the outlines of one instance and the next; its multiples spread evenly."""
+ROWS = 256
+"""That are painted at once: a large image in floats would take many times its memory."""
+FEW_IDS = 2**20
+"""Up to which a list of all ids is shorter than sorting the pixels of an image."""
+LARGE_PIECE = 2**22
+"""Pixels of a box from which on its innermost place is found on a coarser grid."""
 LONGEST_NAME = 24
 """Characters of a class name that are written."""
 
@@ -53,8 +59,7 @@ def segment_colors(
     Raises:
         KeyError: a segment's class is not one of `categories`.
     """
-    seen: Counter[int] = Counter()
-    colors = {}
+    colors, numbers = {}, segment_numbers(segments_info)
     for segment in segments_info:
         category = segment["category_id"]
         if not 0 <= category < len(categories):
@@ -62,10 +67,22 @@ def segment_colors(
                 f"segment {segment['id']} has category_id {category}, but the dataset has the "
                 f"contiguous classes 0 to {len(categories) - 1}"
             )
-        rank = seen[category] if segment["isthing"] else 0
+        rank = numbers[segment["id"]] - 1 if segment["isthing"] else 0
         colors[segment["id"]] = _shade(categories.colors[category], rank)
-        seen[category] += 1
     return colors
+
+
+def segment_numbers(segments_info: list[dict]) -> dict[int, int]:
+    """Returns which of its class each segment is, by id: its "number" if it has one, or its rank.
+
+    Both count from 1.
+    """
+    seen: Counter[int] = Counter()
+    numbers = {}
+    for segment in segments_info:
+        seen[segment["category_id"]] += 1
+        numbers[segment["id"]] = segment.get("number", seen[segment["category_id"]])
+    return numbers
 
 
 def outline_color(rank: int) -> tuple[int, int, int]:
@@ -104,7 +121,8 @@ def draw_panoptic(
     Args:
         image: (H, W, 3) uint8 RGB.
         panoptic: (H, W) integer segment ids; ids that `segments_info` does not list are void.
-        segments_info: per segment "id", "category_id" (contiguous) and "isthing".
+        segments_info: per segment "id", "category_id" (contiguous), "isthing" and perhaps "number"
+            (see `segment_numbers`).
         categories: names and colours of the classes.
 
     Returns:
@@ -119,22 +137,18 @@ def draw_panoptic(
             f"image of {image.shape[:2]} pixels with a panoptic map of {panoptic.shape}: "
             "both must have the same (height, width)"
         )
-    picture = image * VOID_BRIGHTNESS  # (H, W, 3) float
-    brightness = image.mean(axis=2, keepdims=True)  # (H, W, 1)
     colors, boxes = segment_colors(segments_info, categories), find_boxes(panoptic)
     masks = {i: panoptic[boxes[i]] == i for i in colors if i in boxes}
-    for number, mask in masks.items():
-        shaded = (1 - OPACITY) * brightness[boxes[number]][mask]
-        picture[boxes[number]][mask] = shaded + OPACITY * np.array(colors[number])
+    picture = _paint(image, masks, boxes, colors)
     picture[boundaries(panoptic)] = 255
-    titles, ranks = segment_titles(segments_info, categories), Counter()
+    titles, numbers = segment_titles(segments_info, categories), segment_numbers(segments_info)
     for segment in segments_info:
-        rank, number = ranks[segment["category_id"]], segment["id"]
-        ranks[segment["category_id"]] += 1
+        number = segment["id"]
         if segment["isthing"] and number in masks:
             mask = masks[number]
-            picture[boxes[number]][mask & ~ndimage.binary_erosion(mask)] = outline_color(rank)
-    canvas = Image.fromarray(picture.round().astype(np.uint8))
+            outline = mask & ~ndimage.binary_erosion(mask)
+            picture[boxes[number]][outline] = outline_color(numbers[number] - 1)
+    canvas = Image.fromarray(picture)
     for number, mask in masks.items():
         rows, columns = boxes[number]
         corner = np.array([columns.start, rows.start])
@@ -142,19 +156,42 @@ def draw_panoptic(
     return np.asarray(canvas).copy()
 
 
+def _paint(
+    image: np.ndarray,
+    masks: dict[int, np.ndarray],
+    boxes: dict[int, tuple[slice, slice]],
+    colors: dict[int, tuple[int, int, int]],
+) -> np.ndarray:
+    """Tints the segments of an image and dims the rest, a few rows at a time."""
+    picture = np.empty_like(image)
+    for top in range(0, len(image), ROWS):
+        strip = slice(top, min(top + ROWS, len(image)))
+        picture[strip] = (image[strip] * VOID_BRIGHTNESS).round()
+    for number, mask in masks.items():
+        rows, columns = boxes[number]
+        color = OPACITY * np.array(colors[number])
+        for top in range(0, len(mask), ROWS):
+            part = mask[top : top + ROWS]
+            place = slice(rows.start + top, rows.start + top + len(part)), columns
+            brightness = image[place][part].mean(axis=1, keepdims=True)  # (pixels, 1)
+            picture[place][part] = ((1 - OPACITY) * brightness + color).round()
+    return picture
+
+
 def segment_titles(segments_info: list[dict], categories: Categories) -> dict[int, tuple[str, str]]:
     """Returns by id what segments are called: their class, and the number of a thing, or ""."""
-    ranks: Counter[int] = Counter()
-    titles = {}
+    numbers, titles = segment_numbers(segments_info), {}
     for segment in segments_info:
-        ranks[category := segment["category_id"]] += 1
-        number = str(ranks[category]) if segment["isthing"] else ""
-        titles[segment["id"]] = _one_line(categories.names[category]), number
+        number = str(numbers[segment["id"]]) if segment["isthing"] else ""
+        titles[segment["id"]] = _one_line(categories.names[segment["category_id"]]), number
     return titles
 
 
 def find_boxes(panoptic: np.ndarray) -> dict[int, tuple[slice, slice]]:
     """Returns in which rows and columns of an (H, W) map of segments each id lies."""
+    if 0 <= panoptic.min() <= panoptic.max() <= FEW_IDS:
+        boxes = enumerate(ndimage.find_objects(panoptic), start=1)
+        return {i: box for i, box in boxes if box is not None}
     ids, places = np.unique(panoptic, return_inverse=True)
     boxes = ndimage.find_objects(places.reshape(panoptic.shape) + 1)
     return dict(zip(ids.tolist(), boxes, strict=True))
@@ -223,6 +260,9 @@ def write_inside(
 
 def _innermost(mask: np.ndarray) -> np.ndarray:
     """Returns (x, y) of the pixel of a mask that is farthest from everything outside it."""
+    coarser = int(np.sqrt(mask.size / LARGE_PIECE)) + 1
+    if coarser > 1 and mask[::coarser, ::coarser].any():
+        return _innermost(mask[::coarser, ::coarser]) * coarser
     rows, columns = np.nonzero(mask)
     top, left = rows.min(), columns.min()
     inside = np.pad(mask[top : rows.max() + 1, left : columns.max() + 1], 1)

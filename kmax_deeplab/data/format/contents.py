@@ -188,7 +188,7 @@ def find_climbing_names(content: Mapping) -> Iterator[str]:
         content: without wrong types.
     """
     for name in ("images", "annotations"):
-        for entry in content[name]:
+        for entry in content.get(name, ()):
             if leaves_folder(entry.get("file_name", "any")):
                 yield (
                     f"{name}: the file_name {entry['file_name']!r} leads out of the folder of its "

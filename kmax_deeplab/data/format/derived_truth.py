@@ -60,3 +60,22 @@ def encode_mask(mask: np.ndarray) -> dict:
     """Encodes an (H, W) bool mask as COCO's compressed run lengths, ready for a JSON."""
     runs = masks.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {**runs, "counts": runs["counts"].decode()}
+
+
+def encode_part(mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> dict:
+    """Encodes a mask that lies in a large image, as `encode_mask` would the whole.
+
+    Args:
+        mask: (h, w) bool, part of the image, with a pixel at least.
+        corner: (row, column) of the part.
+        size: (H, W) of the image.
+    """
+    columns, rows = np.nonzero(mask.T)
+    places = (columns + corner[1]) * size[0] + rows + corner[0]  # in the order of columns
+    breaks = np.flatnonzero(np.diff(places) != 1)
+    starts, ends = places[[0, *(breaks + 1)]], places[[*breaks, -1]] + 1
+    turns = np.stack([starts, ends], 1).ravel()  # from where on it is inside, outside, …
+    rest = size[0] * size[1] - turns[-1]
+    counts = [*np.diff(turns, prepend=0).tolist(), *([int(rest)] if rest else [])]
+    runs = masks.frPyObjects({"counts": counts, "size": list(size)}, *size)
+    return {**runs, "counts": runs["counts"].decode()}
