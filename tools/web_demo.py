@@ -62,7 +62,8 @@ def serve(predict: Predictor, args: argparse.Namespace, folder: Path, *, wait: b
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     try:
-        from web_page import STYLE, Page, theme
+        from web_looks import STYLE, theme
+        from web_page import Page
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise

@@ -1,9 +1,8 @@
 """The page of tools/web_demo.py, made with Gradio: a predictor enters, a page to be served leaves.
 
-What people do on it is answered by `kmax_deeplab.predict.session`; here is only what it looks like.
+What people do on it is answered by `kmax_deeplab.predict.session`; here is only who asks for what.
 """
 
-import html
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,35 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from web_looks import ABOUT_VIEWS, ASK, EMPTY, SAVE, few, introduce, message, paragraphs, slider
 
 from kmax_deeplab import command
 from kmax_deeplab.data.samples.reading import UnreadableImageError
 from kmax_deeplab.predict.predictor import Predictor
-from kmax_deeplab.predict.session import CLUSTERS, SEGMENTS, VIEWS, Visit, Visits, visit
+from kmax_deeplab.predict.session import CLUSTERS, SEGMENTS, VIEWS, Visit, visit
+from kmax_deeplab.predict.visits import Visits
 from kmax_deeplab.predict.words import describe, summary, table
 from kmax_deeplab.structures import MergeThresholds
 
-STYLE = Path(__file__).with_suffix(".css")
-FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
-"""Of the reader's own machine: the page needs no other."""
 HEADERS = ["Id", "Segment", "Score", "Pixels"]
-MOST_NAMES = 8
-"""Classes that are named in the first sentence."""
 OLD = (600, 3600)
 """Seconds between two looks for old files on the server, and how old these are then."""
-ABOUT_VIEWS = "Each pixel has one segment; objects may overlap"
-EMPTY = "The picture appears here."
-ASK = "Click the picture, or a row below it, to learn what a segment is."
 LEAST_PIXEL = 0.1
 """Least pixel confidence that can be chosen: lower, a pixel may have more than ten owners, and the
 memory for them grows without use."""
-SAVE = """(file) => {
-  const link = document.createElement("a");
-  link.href = file.url;
-  link.download = file.orig_name;
-  link.click();
-}"""
-"""Takes the file that was just written, which the hidden button holds by now."""
 CHANGED = ("thing", "stuff", "pixel", "overlap")
 """Thresholds that have a slider, in their order."""
 
@@ -104,14 +90,14 @@ class Page:
         stuff = [n for n, t in zip(names.names, names.is_thing, strict=True) if not t]
         with gr.Group():
             self.sliders = [
-                _slider("Objects", merge.thing, "Least certainty of an object’s class"),
-                _slider("Areas", merge.stuff, f"The same for {_few(stuff)}", visible=bool(stuff)),
-                _slider("Pixels", merge.pixel, "Least certainty that a pixel belongs", LEAST_PIXEL),
-                _slider("Overlap", merge.overlap, "Least share of it that is still free"),
+                slider("Objects", merge.thing, "Least certainty of an object’s class"),
+                slider("Areas", merge.stuff, f"The same for {few(stuff)}", visible=bool(stuff)),
+                slider("Pixels", merge.pixel, "Least certainty that a pixel belongs", LEAST_PIXEL),
+                slider("Overlap", merge.overlap, "Least share of it that is still free"),
             ]
 
     def _build_output(self) -> None:
-        self.said = gr.HTML(_paragraphs(EMPTY), elem_id="said", padding=False)
+        self.said = gr.HTML(paragraphs(EMPTY), elem_id="said", padding=False)
         picture = {"type": "numpy", "format": "png", "interactive": False, "show_label": False}
         self.picture = gr.Image(**picture, buttons=["fullscreen"], elem_id="picture")
         with gr.Column(visible=False) as self.results:
@@ -135,8 +121,8 @@ class Page:
         self.file.upload(self.look, [self.file, *shown], **begin)
         self.camera.input(self.look, [self.camera, *shown], **begin)
         decided = [self.message, self.picture, self.said, self.table, self.chosen]
-        for slider in self.sliders:
-            slider.change(self.decide, shown, decided, **live)
+        for control in self.sliders:
+            control.change(self.decide, shown, decided, **live)
         drawn = [self.message, self.layer, self.picture]
         for control in (self.view, self.layer):
             control.input(self.draw, shown, drawn, **live)
@@ -156,7 +142,7 @@ class Page:
         """Looks at an image that was given."""
         path, controls = given[0], self._read(given[1:])
         if path is None:
-            return {self.message: _message("")}
+            return {self.message: message("")}
 
         def tell(done: int, of: int) -> None:
             progress((done, of), desc="The model looks", unit="windows")
@@ -167,7 +153,7 @@ class Page:
             return self._begun(seen, controls)
 
         self.visits.forget(request.session_hash)
-        nothing = {self.picture: None, self.said: _paragraphs(EMPTY), self.chosen: None}
+        nothing = {self.picture: None, self.said: paragraphs(EMPTY), self.chosen: None}
         nothing[self.results] = gr.update(visible=False)
         return {self.file: None, **self._answer(work, Path(path).name, nothing)}
 
@@ -230,7 +216,7 @@ class Page:
         found = seen.decide(controls.merge)
         return {
             self.picture: seen.draw(controls.view, controls.merge, layer=controls.layer),
-            self.said: _paragraphs(summary(found), ASK),
+            self.said: paragraphs(summary(found), ASK),
             self.table: table(found),
             self.chosen: 0,
         }
@@ -239,7 +225,7 @@ class Page:
         found = seen.decide(controls.merge)
         return {
             self.picture: seen.draw(controls.view, controls.merge, chosen, controls.layer),
-            self.said: _paragraphs(summary(found), strong=describe(found, chosen)),
+            self.said: paragraphs(summary(found), strong=describe(found, chosen)),
             self.chosen: chosen,
         }
 
@@ -248,7 +234,7 @@ class Page:
     ) -> dict:
         controls = self._read(given)
         if controls.chosen is None:
-            return {self.message: _message("")}  # nothing was looked at yet
+            return {self.message: message("")}  # nothing was looked at yet
         return self._answer(lambda: work(self.visits.get(request.session_hash), controls))
 
     def _answer(
@@ -256,48 +242,11 @@ class Page:
     ) -> dict:
         """Does some work; what this project refuses is said on the page."""
         try:
-            return {self.message: _message(""), **work()}
+            return {self.message: message(""), **work()}
         except UnreadableImageError as error:
             said = f"{name} {error.strerror}."
         except Exception as error:
             if not command.is_refusal(error):
                 raise
             said = command.describe(error)
-        return {self.message: _message(said), **(otherwise or {})}
-
-
-def introduce(names: tuple[str, ...]) -> str:
-    """Returns title and first sentence."""
-    return (
-        "<h1>kMaX-DeepLab</h1><p>Give it an image, and it outlines what it knows: "
-        f"{html.escape(_few(names))}.</p>"
-    )
-
-
-def _few(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(names[:MOST_NAMES])
-    more = len(names) - MOST_NAMES
-    return f"{shown} and {more} classes more" if more > 0 else shown
-
-
-def _slider(
-    name: str, value: float, about: str, least: float = 0.0, *, visible: bool = True
-) -> gr.Slider:
-    words = {"label": name, "info": about, "elem_id": name.lower(), "visible": visible}
-    return gr.Slider(min(least, value), 1, value, step=0.01, **words)
-
-
-def _message(text: str) -> dict:
-    return gr.update(value=f'<p role="alert">{html.escape(text)}</p>', visible=bool(text))
-
-
-def _paragraphs(*texts: str, strong: str = "") -> str:
-    last = f"<p class=strong>{html.escape(strong)}</p>" if strong else ""
-    return "".join(f"<p>{html.escape(text)}</p>" for text in texts) + last
-
-
-def theme() -> gr.themes.Base:
-    """Returns how the page is drawn, with fonts that are there already."""
-    words = {"font": FONTS, "font_mono": ("ui-monospace", "monospace")}
-    base = gr.themes.Base(primary_hue="blue", neutral_hue="slate", **words)
-    return base.set(body_text_color_subdued="*neutral_500")
+        return {self.message: message(said), **(otherwise or {})}

@@ -5,13 +5,11 @@ The network looks only once. Nothing here knows what the page is made with.
 """
 
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
 
 import numpy as np
 from scipy import ndimage
@@ -33,17 +31,10 @@ from kmax_deeplab.visualize.views import (
 )
 from kmax_deeplab.whole_files import whole_file
 
-SEGMENTS, CLASSES, OBJECTS, PHOTO, CLUSTERS = VIEWS = (
-    *("Segments", "Classes", "Objects", "Photo", "Clusters"),
-)
+VIEWS = ("Segments", "Classes", "Objects", "Photo", "Clusters")
+SEGMENTS, CLASSES, OBJECTS, PHOTO, CLUSTERS = VIEWS
 SHOWN_SIDE = 1200
 """Pixels up to which the longer side of a small image is enlarged, so that names are readable."""
-MOST_BYTES = 2**31
-"""Of all images that are kept, with what the network says about them."""
-
-
-class GoneError(LookupError):
-    """An image is not kept any more."""
 
 
 class Visit:
@@ -218,44 +209,3 @@ def _things(found: PredictedImage) -> Iterator[ScoredMask]:
             place = boxes[segment.id]
             mask = found.panoptic[place] == segment.id
             yield ScoredMask(place, mask, segment.category_id, segment.score)
-
-
-class Visits:
-    """The images of all who look at the page; those not used for longest go first.
-
-    Args:
-        most_bytes: of all but the last one.
-    """
-
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes, self._lock = most_bytes, Lock()
-        self._kept: OrderedDict[str, Visit] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def keep(self, key: str, one: Visit) -> None:
-        """Keeps an image, in place of the one before of the same key."""
-        with self._lock:
-            self._kept.pop(key, None)
-            self._kept[key] = one
-            total = sum(visit.num_bytes for visit in self._kept.values())
-            while total > self.most_bytes and len(self._kept) > 1:
-                total -= self._kept.popitem(last=False)[1].num_bytes
-
-    def forget(self, key: str) -> None:
-        """Forgets an image, if there is one of this key."""
-        with self._lock:
-            self._kept.pop(key, None)
-
-    def get(self, key: str) -> Visit:
-        """Returns an image.
-
-        Raises:
-            GoneError: it is not kept any more.
-        """
-        with self._lock:
-            if key not in self._kept:
-                raise GoneError("this image is not kept any more: upload it again")
-            self._kept.move_to_end(key)
-            return self._kept[key]

@@ -17,10 +17,9 @@ from kmax_deeplab.predict.session import (
     OBJECTS,
     PHOTO,
     SEGMENTS,
-    GoneError,
-    Visits,
     visit,
 )
+from kmax_deeplab.predict.visits import GoneError, Visits
 from kmax_deeplab.predict.words import VOID, describe, summary, table, titles
 from kmax_deeplab.visualize.views import CHOSEN
 from tests.tiny_model import tiny_model
