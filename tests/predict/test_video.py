@@ -1,8 +1,11 @@
 """A video comes out painted, with as many frames of the same size and rate, or not at all."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from kmax_deeplab.predict.predictor import Predictor
 from kmax_deeplab.predict.video import Video, choose_output, in_real_time, open_video, write_video
@@ -52,6 +55,15 @@ def predict(weights):
     """A function that runs the command line and returns its exit status."""
     main = load_script("tools/predict.py").main
     return lambda *words: exit_status(main, "--weights", weights, *words)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small frames are predicted no faster by two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def left_in(folder):
@@ -116,14 +128,10 @@ def test_odd_sizes_are_made_even(tmp_path):
 
 
 def test_frames_of_another_size_are_refused():
-    class Capture:
-        frames = [np.zeros((4, 6, 3), np.uint8), np.zeros((4, 8, 3), np.uint8)]
-
-        def read(self):
-            return True, self.frames.pop(0)
-
+    frames = [np.zeros((4, 6, 3), np.uint8), np.zeros((4, 8, 3), np.uint8)]
+    capture = SimpleNamespace(read=lambda: (True, frames.pop(0)))
     with pytest.raises(ValueError, match="frame 2 of x is 8 × 4 pixels, those before 6 × 4"):
-        list(Video("x", Capture(), 25.0, 2).frames())
+        list(Video("x", capture, 25.0, 2).frames())
 
 
 def test_what_a_camera_saw_until_it_was_ended_is_kept(street, tmp_path, monkeypatch):

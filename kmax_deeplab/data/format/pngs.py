@@ -12,7 +12,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from kmax_deeplab.data.format.contents import read_json
-from kmax_deeplab.data.format.images import UNREADABLE, UnusableImageError, require_pixels
+from kmax_deeplab.data.format.images import (
+    MAX_TILED_PIXELS,
+    UNREADABLE,
+    UnusableImageError,
+    require_pixels,
+)
 from kmax_deeplab.whole_files import whole_file, write_json
 
 MAX_ID = 256**3 - 1
@@ -39,7 +44,10 @@ def encode_ids(ids: np.ndarray) -> np.ndarray:
     """
     if ids.size and not 0 <= ids.min() <= ids.max() <= MAX_ID:
         raise ValueError(f"ids from {ids.min()} to {ids.max()}, but a PNG holds 0 to {MAX_ID}")
-    return np.stack([(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)], axis=-1)
+    colors = np.empty((*ids.shape, 3), np.uint8)
+    for channel in range(3):  # casting to bytes drops the higher bits
+        colors[..., channel] = (ids >> 8 * channel) if channel else ids
+    return colors
 
 
 def decode_ids(colors: np.ndarray) -> np.ndarray:
@@ -51,8 +59,11 @@ def decode_ids(colors: np.ndarray) -> np.ndarray:
     Returns:
         (H, W) int32.
     """
-    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
-    return red + 256 * green + 65536 * blue
+    ids = colors[..., 2].astype(np.int32)
+    for channel in (1, 0):  # in place: of a large image, each copy is hundreds of megabytes
+        ids <<= 8
+        ids |= colors[..., channel]
+    return ids
 
 
 def read_ids(path: str | Path) -> np.ndarray:
@@ -65,7 +76,7 @@ def read_ids(path: str | Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            require_pixels(image)
+            require_pixels(image, MAX_TILED_PIXELS)
             if image.mode not in ("RGB", "RGBA"):
                 raise UnusableImageError(f"has mode {image.mode}, a panoptic PNG has RGB colours")
             return decode_ids(np.asarray(image))

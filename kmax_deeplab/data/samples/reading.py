@@ -116,7 +116,7 @@ def read_image(path: str | Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
         UnreadableImageError: the file is damaged.
     """
     with open_image(path, most_pixels) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @contextmanager
