@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData, ModelHubMixin, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HFValidationError,
+    RepositoryNotFoundError,
+)
 from torch import Tensor
 
 from kmax_deeplab.checkpoint.fit import size
@@ -55,6 +60,26 @@ class OnHub(ModelHubMixin):
             raise ValueError("this model has parts of others: it cannot be described in a JSON")
         used = replace(known.description, input=self.inputs, merge=self.model.merge)
         return state, replace(known, description=used, config=None)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> "OnHub":
+        """Opens a folder that `save_pretrained` wrote, or a model of the hub.
+
+        Args:
+            pretrained_model_name_or_path: the folder, or the model's name, "somebody/nuclei".
+            **options: of the predictor, and of the hub's client (revision, token, cache_dir, …).
+
+        Raises:
+            FileNotFoundError: there is neither such a folder nor such a model, or no network.
+            ValueError: a file is damaged, or does not say how the model is built.
+        """
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, **options)
+        except (EntryNotFoundError, HFValidationError, RepositoryNotFoundError) as error:
+            raise FileNotFoundError(
+                f"{str(pretrained_model_name_or_path)!r} is no folder here, and the hub does not "
+                f"give out such a model: {error}"
+            ) from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_pretrained(Path(save_directory), *self.known())

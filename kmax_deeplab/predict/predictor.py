@@ -54,8 +54,7 @@ class Predictor(OnHub):
     """Predicts images.
 
     Args:
-        model: checkpoint of this project, a folder that `save_pretrained` wrote, or a model that is
-            built and filled.
+        model: checkpoint, folder that `save_pretrained` wrote, or a model that is built and filled.
         device: to run on; default: a GPU if there is one and the model is read from a file.
         precision: float16 or bfloat16 for the network (autocast); default: as the model has it.
         tile: side in pixels of the windows in which images are looked at, each resized as a whole

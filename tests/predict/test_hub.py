@@ -88,6 +88,16 @@ def test_the_card_names_classes_and_provenance(checkpoint, tmp_path):
     assert "- **data**: noise" in card.text
 
 
+def test_a_name_that_is_neither_folder_nor_model_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="gone' is no folder here, and the hub does not"):
+        Predictor.from_pretrained(tmp_path / "far" / "gone")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FileNotFoundError, match="'me/gone' is no folder here"):
+        Predictor.from_pretrained("me/gone", cache_dir=tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):
+        Predictor.from_pretrained(tmp_path)
+
+
 def test_it_is_pushed_and_fetched_by_the_hubs_client(checkpoint, image, tmp_path, monkeypatch):
     class Hub:
         """What the client would send to, and fetch from."""
