@@ -15,8 +15,6 @@ from kmax_deeplab.runtime.facts import PIXELS
 
 IN_FLOAT32 = ("ScatterElements", "Softmax", "LayerNormalization", "ReduceL2")
 """Sums that float16 cannot hold: of the pixels of a cluster, exponentials, squares of channels."""
-QUANTIZED = ("Conv", "MatMul")
-"""Operators whose weights become bytes."""
 
 
 def in_half(model: ModelProto) -> ModelProto:
@@ -41,7 +39,10 @@ def in_half(model: ModelProto) -> ModelProto:
 
 
 def in_bytes(model: ModelProto) -> ModelProto:
-    """Quantizes the weights of a model to 8 bits; activations are quantized as they come."""
+    """Quantizes convolutions to 8 bits, activations as they come; not the first and depthwise ones.
+
+    Those have few weights and lose most.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # advice to preprocess, which the exporter has done
     try:
@@ -50,13 +51,20 @@ def in_bytes(model: ModelProto) -> ModelProto:
             quantize_dynamic(
                 model,
                 path,
-                op_types_to_quantize=list(QUANTIZED),
-                per_channel=True,
+                op_types_to_quantize=["Conv"],
                 weight_type=QuantType.QUInt8,
+                nodes_to_exclude=_delicate(model),
             )
             return onnx.load(path)
     finally:
         logging.disable(before)
+
+
+def _delicate(model: ModelProto) -> list[str]:
+    """Names the first convolution and the depthwise ones."""
+    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    grouped = [n.name for n in convs if any(a.name == "group" and a.i > 1 for a in n.attribute)]
+    return [convs[0].name, *grouped]
 
 
 SMALLER = {"half": in_half, "int8": in_bytes}

@@ -17,6 +17,8 @@ UNREADABLE = (
     onnx_errors.NotImplemented,
 )
 """What onnxruntime raises for files that it cannot use."""
+ONLY_ERRORS = 3
+"""Level of onnxruntime's log."""
 
 
 def open_onnx(
@@ -36,6 +38,7 @@ def open_onnx(
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist: tools/export.py makes such a file")
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = ONLY_ERRORS
     options.intra_op_num_threads = threads
     if missing := set(providers) - set(known := onnxruntime.get_available_providers()):
         raise ValueError(f"onnxruntime has no {sorted(missing)} here, but {known}")
