@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-VOID = -1
-"""Value of a pixel without a segment in segment maps and without a class in semantic maps."""
+from kmax_deeplab.values import VOID as VOID
+from kmax_deeplab.values import MergeThresholds as MergeThresholds
 
 
 @dataclass(frozen=True)
@@ -190,24 +190,3 @@ class Supervision:
     mask_weight: Tensor
     queries: Tensor
     is_pair: Tensor
-
-
-@dataclass(frozen=True)
-class MergeThresholds:
-    """When a query becomes a segment (section "Panoptic merge"); all are probabilities or powers.
-
-    Attributes:
-        thing: least class score of an accepted thing, exclusive.
-        stuff: least class score of accepted stuff, exclusive.
-        pixel: least probability with which a query holds a pixel, exclusive.
-        overlap: least share of a query's mask that must still be free, exclusive.
-        class_power: exponent of the class score in the visiting order.
-        mask_power: exponent of the mask score in the visiting order.
-    """
-
-    thing: float
-    stuff: float
-    pixel: float = 0.4
-    overlap: float = 0.8
-    class_power: float = 1.0
-    mask_power: float = 1.0

@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "kmax_deeplab"
 
 ROOMS = {
     "__init__": {"checkpoint", "d2", "predict"},  # hands out their names when asked for
-    "structures": set(),
+    "values": set(),
+    "structures": {"values"},
     "noise": set(),
     "run_stamp": set(),
     "run_folder": {"checkpoint", "file_lock", "whole_files"},
@@ -21,15 +22,17 @@ ROOMS = {
     "whole_files": set(),
     "modeling": {"noise", "structures"},
     "losses": {"noise", "structures"},
-    "postprocessing": {"structures"},
+    "postprocessing": {"structures", "values"},
     "metrics": {"structures", "data"},
-    "data": {"structures", "whole_files"},
-    "model": {"data", "modeling", "noise", "postprocessing", "structures"},
+    "data": {"structures", "values", "whole_files"},
+    "model": {"data", "modeling", "noise", "postprocessing", "structures", "values"},
     "checkpoint": {"data", "model", "whole_files"},
     "predict": {
         *("checkpoint", "data", "file_lock", "model", "postprocessing", "structures"),
         *("visualize", "whole_files"),
     },
+    "runtime": {"data", "model", "postprocessing", "predict", "values"},
+    "export": {"data", "model", "predict", "runtime", "whole_files"},
     "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
     "benchmark": {"structures", "data"},
 }
@@ -44,10 +47,12 @@ EXTRA_LIBRARIES = {
         *("fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow", "yaml"),
     },
     "data": {"PIL", "pycocotools", "tqdm"},
+    "export": {"onnx", "onnx_ir", "onnxruntime", "onnxscript"},
     "metrics": {"PIL", "panopticapi"},
     "predict": {
         *("PIL", "cv2", "fiftyone", "huggingface_hub", "pycocotools", "supervision", "tqdm"),
     },
+    "runtime": {"onnxruntime"},
     "visualize": {"PIL", "matplotlib", "tqdm"},
     "whole_files": {"PIL"},
 }

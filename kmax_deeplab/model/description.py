@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from kmax_deeplab.structures import MergeThresholds
+from kmax_deeplab.values import MergeThresholds
 
 VERSION = 1
 MOST_OVERLAP = 0.9

@@ -4,13 +4,13 @@ A query holds a pixel with a probability above the threshold t. At most ceil(1 /
 (two at 0.4), so this short list replaces Q binary masks of the full image in all that follows.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from kmax_deeplab.postprocessing.acceptance import most_holders
 from kmax_deeplab.structures import VOID
 
 SLACK = 1e-5
@@ -85,13 +85,6 @@ class Holders:
 
 def _precise(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def most_holders(threshold: float, num_queries: int) -> int:
-    """Returns H, how many queries can hold one pixel with more than `threshold`, which is ≥ 0."""
-    if threshold * num_queries <= 1:
-        return num_queries
-    return max(math.ceil(1 / threshold) - 1, 1)
 
 
 def _strongest(probs: Tensor) -> tuple[Tensor, Tensor]:

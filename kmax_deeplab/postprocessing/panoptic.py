@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kmax_deeplab.postprocessing.acceptance import accept, number
 from kmax_deeplab.postprocessing.holders import Holders
 from kmax_deeplab.structures import VOID, MergeThresholds
 
@@ -55,12 +56,14 @@ def merge(
     order, is_candidate, areas, labels, things = table.tolist()  # one transfer
     candidates = [query for query, may in zip(order, is_candidate, strict=True) if may]
     contest = _find_contest(holders)
-    accepted, owners = _accept(candidates, areas, contest, thresholds.overlap)
+    accepted, owners = accept(
+        candidates, areas, contest.holders, contest.counts, thresholds.overlap
+    )
     described = [
         {"isthing": bool(thing), "category_id": label, "query": query, "score": score}
         for query, (thing, label, score) in enumerate(zip(things, labels, confidences, strict=True))
     ]
-    id_of_query, segments = _number(accepted, described)
+    id_of_query, segments = number(accepted, described)
 
     device = holders.queries.device
     ids = torch.tensor(id_of_query, dtype=torch.int32, device=device)
@@ -108,43 +111,3 @@ def _find_contest(holders: Holders) -> Contest:
             dim=1, return_inverse=True, return_counts=True
         )
     return Contest(pixels, group_of_pixel, found.T.cpu().numpy(), counts.cpu().numpy())
-
-
-def _accept(
-    candidates: list[int], areas: list[int], contest: Contest, overlap: float
-) -> tuple[list[int], np.ndarray]:
-    """Visits the candidates, accepting those with more than the share `overlap` of their mask free.
-
-    Returns:
-        Accepted queries in order; (G,) int64 owner of each contested group, VOID where none.
-    """
-    accepted, owners = [], np.full(len(contest.counts), VOID)
-    for query in candidates:
-        mine = (contest.holders == query).any(1)
-        taken = contest.counts[mine & (owners != VOID)].sum()
-        area = areas[query]
-        if area and (area - taken) / area > overlap:
-            owners[mine & (owners == VOID)] = query
-            accepted.append(query)
-    return accepted, owners
-
-
-def _number(accepted: list[int], described: list[dict]) -> tuple[list[int], list[dict]]:
-    """Gives every accepted query the next segment id; stuff joins the segment of its class.
-
-    Args:
-        accepted: queries, in order.
-        described: what a segment of each of the Q queries is.
-
-    Returns:
-        Segment id of each query with a last 0, which VOID indexes; the segments.
-    """
-    id_of_query, id_of_stuff, segments = [0] * (len(described) + 1), {}, []
-    for query in accepted:
-        label = described[query]["category_id"]
-        if label not in id_of_stuff:
-            segments.append({"id": len(segments) + 1, **described[query]})
-        id_of_query[query] = id_of_stuff.get(label, len(segments))
-        if not described[query]["isthing"]:
-            id_of_stuff[label] = id_of_query[query]
-    return id_of_query, segments

@@ -5,44 +5,18 @@ of a few source positions (taps) per output position: masks are never held at fu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kmax_deeplab.postprocessing.geometry import Geometry, axis_weights
+
 # Logits per block: on a CPU 8 MiB of float32 stay in the cache from the resize to the last reader;
 # on an accelerator 256 MiB keep the device busy.
 CPU_BLOCK_VALUES = 2**21
 DEVICE_BLOCK_VALUES = 2**26
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The sizes an image goes through, all (height, width) in pixels.
-
-    Attributes:
-        padded: network input, the resized image padded right and bottom.
-        image: resized image, wherever it ends in the network input.
-        output: original image, at which results are asked for.
-    """
-
-    padded: tuple[int, int]
-    image: tuple[int, int]
-    output: tuple[int, int]
-
-    @property
-    def content(self) -> tuple[int, int]:
-        """Part of the padded input that is mapped on the output, by the image's resize ratio."""
-        scale = max(self.image) / max(self.output)
-        height, width = (max(round(side * scale), 1) for side in self.output)
-        return min(height, self.padded[0]), min(width, self.padded[1])
-
-    @property
-    def align_corners(self) -> bool:
-        """Whether resizing maps corner pixels on corner pixels, as inputs of odd width ask for."""
-        return self.padded[1] % 2 == 1
 
 
 def axis_taps(
@@ -53,12 +27,9 @@ def axis_taps(
     Returns:
         (output, taps) int64 source positions and (output, taps) float32 weights, rows summing to 1.
     """
-    unit_signals = torch.eye(source)[None]
-    canvas = F.interpolate(unit_signals, size=padded, mode="linear", align_corners=align_corners)
-    cropped = canvas[..., :content]
-    response = F.interpolate(cropped, size=output, mode="linear", align_corners=align_corners)[0]
-    taps = int((response > 0).sum(0).max())
-    weights, positions = response.T.topk(taps, dim=1)
+    response = torch.from_numpy(axis_weights(source, padded, content, output, align_corners))
+    taps = int((response > 0).sum(1).max())
+    weights, positions = response.topk(taps, dim=1)
     return positions, weights
 
 

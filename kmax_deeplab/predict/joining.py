@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
 
+from kmax_deeplab.predict.boxes import find_boxes
 from kmax_deeplab.predict.tiles import Window
 
 SAME = 0.5
@@ -103,9 +103,9 @@ class Joined:
     def _add_things(self, window: Window, ids: np.ndarray, segments: list[dict]) -> np.ndarray:
         """Keeps the things; returns (h, w) the number of the piece at each pixel from 1, or 0."""
         numbers = np.zeros(max([0, *(s["id"] for s in segments)]) + 1, np.int32)
-        boxes = ndimage.find_objects(ids)
+        boxes = find_boxes(ids, len(numbers) - 1)
         for segment in segments:
-            box = boxes[segment["id"] - 1] if segment["id"] <= len(boxes) else None
+            box = boxes[segment["id"] - 1]
             if segment["isthing"] and box is not None:
                 rows, columns = box
                 ends = (rows.start, window.size[0] - rows.stop)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmax_deeplab.data.format.pngs import read_ids
-from kmax_deeplab.structures import VOID
+from kmax_deeplab.values import VOID
 
 REMEDY = "PNG and JSON must be of one version, and the PNG's channels in the order RGB"
 

@@ -1,0 +1,1 @@
+"""Using exported models: needs numpy, Pillow and onnxruntime, and never imports torch."""
