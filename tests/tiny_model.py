@@ -1,12 +1,19 @@
 """A model of a few thousand weights, to try on it what is done with any model."""
 
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.description import HeadDescription, InputDescription, ModelDescription
 from kmax_deeplab.model.kmax import KMaXDeepLab
+from kmax_deeplab.predict.predictor import Predictor
+from kmax_deeplab.predict.stages import unwatched
 from kmax_deeplab.structures import MergeThresholds
+from tests.scripts import load_script
 
 NAMES = ("sky", "cat", "dog", "grass")
 
@@ -41,3 +48,21 @@ def tiny_model(*, folded: bool = True) -> KMaXDeepLab:
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
     return model
+
+
+def tiny_command(weights: Path) -> Callable:
+    """Returns `main` of tools/predict.py, whatever the weights: it predicts with a tiny model.
+
+    Args:
+        weights: a file that is written, of which the results are said to be.
+    """
+    weights.write_bytes(b"tiny")
+    script, predict = load_script("tools/predict.py"), Predictor(tiny_model())
+    thresholds, inputs = predict.model.merge, predict.inputs
+
+    def open_predictor(args: Namespace) -> tuple:
+        predict.model.merge, predict.inputs, predict.watch = thresholds, inputs, unwatched
+        return predict, predict.categories, str(weights)
+
+    script.open_predictor = open_predictor
+    return script.main

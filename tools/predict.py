@@ -24,9 +24,11 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
 from tqdm import tqdm
 
 from kmax_deeplab import command
@@ -224,6 +226,7 @@ def run(args: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Exits with 1 if an image could not be read."""
     args = parse_args(arguments)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have limits of our own
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     command.run(lambda: int(run(args) > 0 and "TORCHELASTIC_RUN_ID" not in os.environ))
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.pngs import write_ids
 from kmax_deeplab.postprocessing.instances import InstanceMasks
-from kmax_deeplab.visualize.overlays import draw_panoptic
+from kmax_deeplab.visualize.overlays import count_pixels, draw_panoptic
 from kmax_deeplab.whole_files import write_json, write_png
 
 USED_UP = 0.8
@@ -200,7 +200,7 @@ def describe(
         segments: see `postprocessing.panoptic.merge`.
         categories: the classes.
     """
-    areas = np.bincount(panoptic.ravel(), minlength=len(segments) + 1)
+    areas = count_pixels(panoptic, len(segments))
     boxes = ndimage.find_objects(panoptic, len(segments))
     described = []
     for segment in segments:

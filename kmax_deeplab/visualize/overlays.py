@@ -197,6 +197,12 @@ def find_boxes(panoptic: np.ndarray) -> dict[int, tuple[slice, slice]]:
     return dict(zip(ids.tolist(), boxes, strict=True))
 
 
+def count_pixels(ids: np.ndarray, most: int) -> np.ndarray:
+    """Counts the pixels of each number from 0 to `most` in an (H, W) map, a few rows at a time."""
+    strips = (ids[top : top + ROWS].ravel() for top in range(0, len(ids), ROWS))
+    return sum(np.bincount(strip, minlength=most + 1) for strip in strips)
+
+
 def _one_line(name: str) -> str:
     words = " ".join(name.split())
     return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1] + "…"
@@ -218,7 +224,7 @@ def _write_labels(
     """
     pieces, count = ndimage.label(mask)
     boxes = ndimage.find_objects(pieces)
-    areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    areas = count_pixels(pieces, count)[1:]
     for position, index in enumerate(np.argsort(-areas, kind="stable")):
         rows, columns = boxes[index]
         piece = pieces[rows, columns] == index + 1

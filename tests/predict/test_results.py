@@ -17,10 +17,6 @@ from tests.own_data import CATEGORIES
 
 ORIGIN = {"weights": "1", "classes": "2", "settings": "3"}
 IDS = np.array([[0, 5], [5, 9]])
-SEGMENTS = [
-    {"id": 5, "category_id": 1, "isthing": True},
-    {"id": 9, "category_id": 0, "isthing": False},
-]
 LISTED = [{"id": 5, "category_id": 300}, {"id": 9, "category_id": 7}]
 
 
@@ -44,7 +40,7 @@ def open_results(tmp_path, named):
 def predict(results, *names, ids=IDS):
     for name in names:
         write_png(results.output / "overlays" / f"{name}.png", np.zeros((2, 2), np.uint8))
-        results.add(name, image_of(results.named[name]), ids, SEGMENTS)
+        results.add(name, image_of(results.named[name]), ids, LISTED)
 
 
 def listed(results):

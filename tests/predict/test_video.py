@@ -10,9 +10,8 @@ import torch
 from kmax_deeplab.predict.predictor import Predictor
 from kmax_deeplab.predict.video import Video, choose_output, in_real_time, open_video, write_video
 from kmax_deeplab.predict.video_frames import film
-from tests.scripts import exit_status, load_script
-from tests.tiny_checkpoint import save_tiny
-from tests.tiny_model import tiny_model
+from tests.scripts import exit_status
+from tests.tiny_model import tiny_command, tiny_model
 
 COUNT, SIZE, RATE = 100, (48, 64), 23.976
 
@@ -45,16 +44,11 @@ def street(tmp_path_factory):
     return save(tmp_path_factory.mktemp("video") / "street.mp4")
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return save_tiny(tmp_path_factory.mktemp("weights") / "tiny.pth")
-
-
 @pytest.fixture
-def predict(weights):
+def predict(tmp_path):
     """A function that runs the command line and returns its exit status."""
-    main = load_script("tools/predict.py").main
-    return lambda *words: exit_status(main, "--weights", weights, *words)
+    main = tiny_command(tmp_path / "tiny.pth")
+    return lambda *words: exit_status(main, *words)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -74,7 +68,7 @@ def test_a_hundred_frames_come_out_as_many_as_large_and_as_fast(predict, street,
     assert facts(street) == (COUNT, SIZE, RATE)
     assert predict("--video-input", street, "--output", tmp_path, "--profile") == 0
     assert facts(tmp_path / "street.mp4") == (COUNT, SIZE, RATE)
-    assert left_in(tmp_path) == ["street.mp4"]
+    assert left_in(tmp_path) == ["street.mp4", "tiny.pth"]
     out = capsys.readouterr().out
     assert "100 frames, 23.976 a second" in out
     assert "network" in out

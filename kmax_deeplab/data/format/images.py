@@ -61,7 +61,7 @@ def require_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
         raise HugeImageError(
             f"has {width} × {height} pixels, {width * height / 1e6:.0f} millions of them; the "
             f"limit is {most / 1e6:.0f}: make it smaller"
-            + (", or look at it in tiles (INPUT.TILE_TEST)" if most == MAX_PIXELS else "")
+            + (", or look at it in tiles (--tile, INPUT.TILE_TEST)" if most == MAX_PIXELS else "")
         )
 
 
