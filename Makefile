@@ -52,8 +52,9 @@ predict: $(INSTALLED)
 web: $(VENV)/.web
 	$(PY) tools/web_demo.py $(ARGS)
 
-$(VENV)/.web: $(INSTALLED) pyproject.toml
-	$(PIP) --editable ".[web]" --constraint $(VENV)/requirements.txt
+$(VENV)/.web: $(INSTALLED)
+	grep -E '^(torch|torchvision|numpy|timm)==' $(VENV)/requirements.txt > $(VENV)/constraints.txt
+	$(PIP) --constraint $(VENV)/constraints.txt 'gradio>=6'
 	@touch $@
 
 lint: $(INSTALLED)
