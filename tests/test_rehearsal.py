@@ -37,6 +37,7 @@ def test_every_config_trains_saves_and_evaluates_on_any_machine(path, tmp_path, 
     monkeypatch.setattr(rehearsal, "SIZE", (60, 80))
     stages = len(load_config(path).MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_LAYERS)
     decoder = {
+        "MODEL.WEIGHTS": "",
         "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_LAYERS": [1] * stages,
         "MODEL.KMAX_DEEPLAB.PIXEL_DEC.DEC_CHANNELS": [16] * stages,
     }
