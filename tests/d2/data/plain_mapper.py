@@ -51,7 +51,7 @@ class StraightforwardMapper(TrainMapper):
                 augmentations.resize,
                 ColorAugSSDTransform("RGB"),
                 augmentations.crop,
-                augmentations.flip,
+                *augmentations.flips,
             ]
         )(sample)
         png = detection_utils.read_image(record["pan_seg_file_name"], "RGB").astype(np.int64)
