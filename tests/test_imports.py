@@ -27,7 +27,7 @@ ROOMS = {
     "model": {"data", "modeling", "noise", "postprocessing", "structures"},
     "checkpoint": {"data", "model", "whole_files"},
     "predict": {
-        *("checkpoint", "data", "file_lock", "model", "postprocessing", "structures"),
+        *("checkpoint", "data", "file_lock", "model", "modeling", "postprocessing", "structures"),
         *("visualize", "whole_files"),
     },
     "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
