@@ -1,4 +1,4 @@
-"""A video with its segments: frames enter, painted ones leave, where things keep their colours."""
+"""A video with its segments: frames enter, painted ones leave, things keep their colours."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -50,12 +50,13 @@ class HugeImageError(UnusableImageError):
     """An image has more pixels than MAX_PIXELS."""
 
 
-def require_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
-    """Refuses an image, not decoded yet, that would take too much memory.
+def require_pixels(image: Image.Image, most: int | None = None) -> None:
+    """Refuses an image, not decoded yet, that would take too much memory; by default MAX_PIXELS.
 
     Raises:
         HugeImageError: it has more pixels than `most`.
     """
+    most = MAX_PIXELS if most is None else most
     width, height = image.size
     if width * height > most:
         raise HugeImageError(
@@ -65,8 +66,12 @@ def require_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
         )
 
 
-def require_usable(image: Image.Image, most_pixels: int = MAX_PIXELS) -> None:
+def require_usable(image: Image.Image, most_pixels: int | None = None) -> None:
     """Refuses an image, not decoded yet, that is too large or that RGB with 8 bits cannot hold.
+
+    Args:
+        image: opened.
+        most_pixels: that it may have; default: MAX_PIXELS.
 
     Raises:
         UnusableImageError: saying what it is and what to do.
