@@ -26,7 +26,7 @@ def predict_folder(
     to: Results,
     *,
     alone: bool,
-    skip: Callable[[Path, UnreadableImageError], None],
+    skip: Callable[[Path, OSError], None],
 ) -> Iterator[str]:
     """Predicts images and writes what is found.
 
@@ -70,13 +70,18 @@ def _predicted(
     predict: Predictor,
     ahead: Mapping[str, Path],
     to: Results,
-    skip: Callable[[Path, UnreadableImageError], None],
+    skip: Callable[[Path, OSError], None],
 ) -> Iterator[Told]:
     waiting: deque[tuple[str, Path, list[int]]] = deque()
 
     def listed() -> Iterator[Path]:
         for name, path in ahead.items():
-            waiting.append((name, path, image_of(path)))  # before it is read
+            try:
+                image = image_of(path)  # before it is read
+            except FileNotFoundError as error:  # removed since it was found
+                skip(path, error)
+                continue
+            waiting.append((name, path, image))
             yield path
 
     def leave_out(_: str, error: UnreadableImageError) -> None:

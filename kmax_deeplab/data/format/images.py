@@ -5,7 +5,9 @@ ones are refused, not clipped or guessed at: which of their values are black and
 owner knows.
 """
 
+import os
 from collections.abc import Iterable, Iterator
+from os.path import splitext
 from pathlib import Path
 
 from PIL import ExifTags, Image
@@ -116,6 +118,20 @@ def find_files(folders: Iterable[str | Path], suffixes: Iterable[str]) -> Iterat
     What an interrupted writer left behind is no file of anyone.
     """
     for folder in folders:
-        for path in sorted(Path(folder).rglob("*")):
-            if path.suffix.lower() in suffixes and path.is_file() and not is_partial(path):
+        found = [name for name in _walk(str(folder)) if splitext(name)[1].lower() in suffixes]
+        for path in map(Path, sorted(found, key=lambda name: name.split(os.sep))):
+            if not is_partial(path):
                 yield path
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Yields the files below a folder; the kernel says which they are when it lists them."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif entry.is_file():
+            yield entry.path
