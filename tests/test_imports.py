@@ -28,7 +28,7 @@ ROOMS = {
     "model": {"data", "modeling", "noise", "postprocessing", "structures", "values"},
     "checkpoint": {"data", "model", "whole_files"},
     "predict": {
-        *("checkpoint", "data", "file_lock", "model", "postprocessing", "structures"),
+        *("checkpoint", "data", "file_lock", "model", "modeling", "postprocessing", "structures"),
         *("visualize", "whole_files"),
     },
     "runtime": {"data", "model", "postprocessing", "predict", "values"},

@@ -1,12 +1,14 @@
 """Own data from the command line: train, evaluate, predict and report, without a line of Python."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 import train_net
 from kmax_deeplab.checkpoint.identity import read_identity
 from kmax_deeplab.data.format.pngs import read_predictions
+from kmax_deeplab.predict.listing import Entry
 from tests.own_data import CATEGORIES, SIZE, OwnData, truncate
 from tests.scripts import ROOT, exit_status, load_script
 from tests.tiny_run import TINY
@@ -89,18 +91,20 @@ def test_a_killed_prediction_leaves_a_json_of_what_is_done(trained, tmp_path, mo
     output, _ = trained
     data = OwnData(tmp_path / "data")
     script = load_script("tools/predict.py")
-    left, write = [], script.write
+    left, predict_folder = [], script.predict_folder
 
-    def look_and_write(folder, name, *more):
-        found = read_predictions(folder / "predictions.json") if left else ()
-        left.append([annotation["image_id"] for annotation, _ in found])
-        return write(folder, name, *more)
+    def look_and_go_on(*given, **words):
+        for name in predict_folder(*given, **words):
+            found = read_predictions(tmp_path / "out" / "predictions.json") if left else ()
+            left.append({annotation["image_id"] for annotation, _ in found})
+            yield name
 
-    monkeypatch.setattr(script, "write", look_and_write)
+    monkeypatch.setattr(script, "predict_folder", look_and_go_on)
     words = ("--config-file", output / "config.yaml", "--weights", output / "model_final.pth")
     assert exit_status(script.main, *words, "--output", tmp_path / "out", data.images) == 0
     done = ["part0/sub/0", "part0/sub/2", "part1/sub/1", "part1/sub/3"]
-    assert left == [done[:count] for count in range(4)]
+    assert len(left) == len(done)
+    assert all(found >= set(done[:count]) for count, found in enumerate(left))
 
 
 def test_results_never_lie_among_the_images(predict, tmp_path):
@@ -113,10 +117,11 @@ def test_results_never_lie_among_the_images(predict, tmp_path):
 
 def test_used_up_queries_are_said(capsys):
     script = load_script("tools/predict.py")
-    entries = [{"segments_info": [{}] * count} for count in (3, 9, 10)]
-    script.warn_of_used_up_queries(entries, 10)
-    assert "2 of 3 images have nearly as many segments (up to 10)" in capsys.readouterr().err
-    script.warn_of_used_up_queries(entries[:1], 10)
+    entries = {name: Entry("[]", is_crowded=name in "ab") for name in "abcd"}
+    results, mine = SimpleNamespace(entries=entries), dict.fromkeys("abc")
+    script.warn_of_crowded(results, mine, 10)
+    assert "2 of 3 images have nearly as many segments" in capsys.readouterr().err
+    script.warn_of_crowded(results, {"c": None}, 10)
     assert not capsys.readouterr().err
 
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from kmax_deeplab.data.samples.reading import UnreadableImageError
+from kmax_deeplab.modeling.cpu.heap import return_freed_memory
 from kmax_deeplab.predict.origin import image_of
-from kmax_deeplab.predict.prediction import PredictedImage
+from kmax_deeplab.predict.prediction import HUGE, PredictedImage
 from kmax_deeplab.predict.predictor import Predictor
 from kmax_deeplab.predict.results import Results
 from kmax_deeplab.predict.sources import work_ahead
@@ -25,7 +26,7 @@ def predict_folder(
     to: Results,
     *,
     alone: bool,
-    skip: Callable[[Path, UnreadableImageError], None],
+    skip: Callable[[Path, OSError], None],
 ) -> Iterator[str]:
     """Predicts images and writes what is found.
 
@@ -58,6 +59,8 @@ def write_image(name: str, image: list[int], seen: PredictedImage, to: Results) 
     seen = replace(seen, categories=to.categories)
     for output in to.outputs.values():
         output.write(output.path(to.output, name), seen)
+        if seen.panoptic.size > HUGE:
+            return_freed_memory()
     segments = seen.to_coco()["segments_info"]
     to.add(name, image, seen.panoptic, segments, is_crowded=seen.is_crowded)
     return name
@@ -67,13 +70,18 @@ def _predicted(
     predict: Predictor,
     ahead: Mapping[str, Path],
     to: Results,
-    skip: Callable[[Path, UnreadableImageError], None],
+    skip: Callable[[Path, OSError], None],
 ) -> Iterator[Told]:
     waiting: deque[tuple[str, Path, list[int]]] = deque()
 
     def listed() -> Iterator[Path]:
         for name, path in ahead.items():
-            waiting.append((name, path, image_of(path)))  # before it is read
+            try:
+                image = image_of(path)  # before it is read
+            except FileNotFoundError as error:  # removed since it was found
+                skip(path, error)
+                continue
+            waiting.append((name, path, image))
             yield path
 
     def leave_out(_: str, error: UnreadableImageError) -> None:

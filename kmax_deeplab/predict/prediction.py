@@ -19,6 +19,10 @@ USED_UP = 0.8
 """Share of the queries with a segment from which on an image may hold more than were found."""
 
 
+HUGE = 2**24
+"""Pixels from which on the memory of an image is returned as soon as it is free."""
+
+
 @dataclass(frozen=True)
 class PredictedSegment:
     """One segment of an image.

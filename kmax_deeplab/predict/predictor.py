@@ -29,6 +29,7 @@ from kmax_deeplab.data.format.images import MAX_PIXELS, MAX_TILED_PIXELS
 from kmax_deeplab.data.samples.reading import UnreadableImageError
 from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.kmax import KMaXDeepLab, Outputs
+from kmax_deeplab.modeling.cpu.heap import return_freed_memory
 from kmax_deeplab.postprocessing.instances import InstanceMasks
 from kmax_deeplab.predict.hub import OnHub
 from kmax_deeplab.predict.looking import (
@@ -39,7 +40,7 @@ from kmax_deeplab.predict.looking import (
     look,
     semantic_map,
 )
-from kmax_deeplab.predict.prediction import PredictedImage, Views, describe
+from kmax_deeplab.predict.prediction import HUGE, PredictedImage, Views, describe
 from kmax_deeplab.predict.sources import NamedImage, Source, is_one, read, spread, work_ahead
 from kmax_deeplab.predict.stages import Watch, unwatched
 from kmax_deeplab.predict.tiles import windows
@@ -190,6 +191,8 @@ class Predictor(OnHub):
         kept = glances if isinstance(glances, list) else None
         with self.watch("merge"):
             segments = describe(found.panoptic, found.segments, self.categories)
+        if found.panoptic.size > HUGE:
+            return_freed_memory()
         return PredictedImage(
             name=image.name,
             image=pixels,

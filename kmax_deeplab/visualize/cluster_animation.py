@@ -33,7 +33,7 @@ def animate(
     scenes = [("the image", "", image)]
     changes = [
         "",
-        *(f"{share:.0%} of the pixels changed hands" for share in changed_pixels(layers)),
+        *(f"{100 * share:.2g} % of the pixels changed hands" for share in changed_pixels(layers)),
     ]
     for layer, change in zip(layers, changes, strict=True):
         name = "final assignment" if layer is layers[-1] else f"k-means {layer.name}"
@@ -43,7 +43,7 @@ def animate(
             (heading, "; ".join(filter(None, (counts, change))), paint_layer(layer, image))
         )
     scenes.append(("segments", f"{len(layers[-1].found)} queries have found something", segments))
-    factor = max(SIDE // max(image.shape[:2]), 1)
+    factor = max(-(-SIDE // max(image.shape[:2])), 1)
     size = image.shape[1] * factor, image.shape[0] * factor
     pictures = [
         Image.fromarray(picture).resize(size, _way(picture, image)) for *_, picture in scenes

@@ -24,7 +24,7 @@ MOST_QUERIES = 24
 """That are followed one by one: those with most pixels in the end."""
 DARK = 0.3
 """Brightness of pixels whose query says that they are nothing."""
-SHADING = 0.45
+SHADING = 0.25
 """Share of a pixel's brightness that comes from the image."""
 INK, FAINT = "#222226", "#8a8a92"
 EXPLAINED = (

@@ -27,8 +27,8 @@ ROWS = 256
 """That are painted at once: a large image in floats would take many times its memory."""
 FEW_IDS = 2**20
 """Up to which a list of all ids is shorter than sorting the pixels of an image."""
-LARGE_PIECE = 2**22
-"""Pixels of a box from which on its innermost place is found on a coarser grid."""
+LARGE_MASK = 2**22
+"""Pixels of a mask's box from which on places for its name are looked for on a coarser grid."""
 LONGEST_NAME = 24
 """Characters of a class name that are written."""
 
@@ -153,7 +153,10 @@ def draw_panoptic(
         rows, columns = boxes[number]
         corner = np.array([columns.start, rows.start])
         _write_labels(canvas, mask, corner, *titles[number], colors[number])
-    return np.asarray(canvas).copy()
+    for top in range(0, len(picture), ROWS):
+        strip = picture[top : top + ROWS]
+        strip[:] = np.asarray(canvas.crop((0, top, strip.shape[1], top + len(strip))))
+    return picture
 
 
 def _paint(
@@ -222,16 +225,18 @@ def _write_labels(
         mask: (h, w) bool, the segment in its box.
         corner: (x, y) of the box on the canvas.
     """
+    step = int(np.sqrt(mask.size / LARGE_MASK)) + 1
+    mask = mask[::step, ::step]
     pieces, count = ndimage.label(mask)
     boxes = ndimage.find_objects(pieces)
     areas = count_pixels(pieces, count)[1:]
     for position, index in enumerate(np.argsort(-areas, kind="stable")):
         rows, columns = boxes[index]
         piece = pieces[rows, columns] == index + 1
-        place = np.add(corner, (columns.start, rows.start))
+        place = np.add(corner, (step * columns.start, step * rows.start))
         full = f"{name} {number}".strip() if position == 0 else number
-        if not (write_inside(canvas, piece, place, full, color) or position) and number:
-            write_inside(canvas, piece, place, number, color)
+        if not (write_inside(canvas, piece, place, full, color, step) or position) and number:
+            write_inside(canvas, piece, place, number, color, step)
 
 
 def write_inside(
@@ -240,6 +245,7 @@ def write_inside(
     corner: np.ndarray,
     text: str,
     color: tuple[int, int, int],
+    step: int = 1,
 ) -> bool:
     """Writes a text on a plate in the innermost place of a mask; returns whether it fits there.
 
@@ -249,13 +255,14 @@ def write_inside(
         corner: (x, y) of the mask on the canvas.
         text: of one line.
         color: RGB of the plate, which is darker.
+        step: pixels of the canvas between those of the mask.
     """
     font = ImageFont.load_default(size=max(10, min(canvas.size) // 26))
     left, top, right, bottom = font.getbbox(text)
     plate = np.array([right - left + 8, bottom - top + 6])  # (width, height) in pixels
-    if not text or mask.sum() < 1.5 * plate.prod():
+    if not text or step**2 * mask.sum() < 1.5 * plate.prod():
         return False
-    center = corner + _innermost(mask)
+    center = corner + step * _innermost(mask)
     x, y = np.clip(center - plate // 2, 0, np.maximum(np.array(canvas.size) - plate, 0)).tolist()
     box = (x, y, x + int(plate[0]), y + int(plate[1]))
     draw = ImageDraw.Draw(canvas)
@@ -266,9 +273,6 @@ def write_inside(
 
 def _innermost(mask: np.ndarray) -> np.ndarray:
     """Returns (x, y) of the pixel of a mask that is farthest from everything outside it."""
-    coarser = int(np.sqrt(mask.size / LARGE_PIECE)) + 1
-    if coarser > 1 and mask[::coarser, ::coarser].any():
-        return _innermost(mask[::coarser, ::coarser]) * coarser
     rows, columns = np.nonzero(mask)
     top, left = rows.min(), columns.min()
     inside = np.pad(mask[top : rows.max() + 1, left : columns.max() + 1], 1)

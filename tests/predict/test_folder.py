@@ -15,6 +15,7 @@ from kmax_deeplab.data.format import images
 from kmax_deeplab.data.format.pngs import read_ids, read_predictions
 from kmax_deeplab.predict import predictor
 from kmax_deeplab.predict.outputs import KINDS
+from kmax_deeplab.predict.results import Results
 from tests.scripts import exit_status
 from tests.tiny_model import tiny_command
 
@@ -105,6 +106,23 @@ def test_what_cannot_be_looked_at_is_named_with_the_reason_and_leaves_nothing(
     assert not left
     names = [e["image_id"] for e, _ in read_predictions(tmp_path / "out/predictions.json")]
     assert names == ["a", "b", "sub/c"]
+
+
+def test_an_image_that_is_removed_meanwhile_does_not_end_the_others(
+    predict, photos, tmp_path, capsys, monkeypatch
+):
+    begin = Results.begin
+
+    def begin_and_lose_one(self, mine):
+        ahead = begin(self, mine)
+        (photos / "b.png").unlink()
+        return ahead
+
+    monkeypatch.setattr(Results, "begin", begin_and_lose_one)
+    assert predict("--input", photos) == 1
+    assert "b.png cannot be read (No such file" in capsys.readouterr().err
+    names = [e["image_id"] for e, _ in read_predictions(tmp_path / "out/predictions.json")]
+    assert names == ["a", "sub/c"]
 
 
 def test_nothing_to_look_at_is_said_and_leaves_nothing(predict, tmp_path):

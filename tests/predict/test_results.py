@@ -10,6 +10,7 @@ import pytest
 from kmax_deeplab import file_lock
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.pngs import read_ids, read_note, read_predictions, write_ids
+from kmax_deeplab.predict import results as results_module
 from kmax_deeplab.predict.origin import image_of
 from kmax_deeplab.predict.results import ForeignResultsError, Results
 from kmax_deeplab.whole_files import ABANDONED, write_png
@@ -34,7 +35,9 @@ def named(tmp_path):
 def open_results(tmp_path, named):
     """A function that opens the folder as another process would."""
     categories = Categories.from_json(CATEGORIES)
-    return lambda **other: Results(tmp_path / "out", named, {**ORIGIN, **other}, categories)
+    return lambda mine=None, **other: Results(
+        tmp_path / "out", named, {**ORIGIN, **other}, categories, mine=mine
+    )
 
 
 def predict(results, *names, ids=IDS):
@@ -186,3 +189,17 @@ def test_a_lock_is_waited_for_but_not_for_ever(tmp_path):
         pass
     with file_lock.hold(path, patience=0.1):
         pass
+
+
+def test_a_share_reads_what_others_did_only_at_its_end(open_results, named, monkeypatch):
+    predict(open_results(), "a", "sub/b")
+    read, read_note_of = [], results_module.read_note
+    monkeypatch.setattr(
+        results_module, "read_note", lambda path: (read.append(path.stem), read_note_of(path))[1]
+    )
+    results = open_results(mine={"a", "c.d"})
+    assert read == ["a"]
+    assert list(results.begin({"a": named["a"], "c.d": named["c.d"]})) == ["c.d"]
+    assert read == ["a"]
+    results.gather()
+    assert listed(results) == ["a", "sub/b"]

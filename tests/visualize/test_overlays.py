@@ -117,3 +117,22 @@ def test_names_of_any_kind_are_drawn(image):
     panoptic = np.arange(4).repeat(150)[None].repeat(200, 0) + 1
     infos = [segment(i + 1, i, True) for i in range(4)]
     assert draw(panoptic, infos, Categories.from_json(listed)).shape == (200, 600, 3)
+
+
+def test_a_thing_that_has_a_number_keeps_its_colours(categories):
+    panoptic, infos = instances(np.repeat([[1, 2]], 60, 0).repeat(60, 1), 2)
+    numbered = [{**infos[1], "number": 2}, {**infos[0], "number": 1}]
+    assert (draw(panoptic, infos, categories) == draw(panoptic, numbered, categories)).all()
+    turned = [{**infos[0], "number": 2}, {**infos[1], "number": 1}]
+    assert (draw(panoptic, infos, categories) != draw(panoptic, turned, categories)).any()
+
+
+def test_strips_and_a_coarser_grid_paint_and_name_large_images_alike(categories, monkeypatch):
+    panoptic = np.zeros((150, 200), dtype=int)
+    panoptic[10:140, 20:180] = 1
+    before = draw(*instances(panoptic, 1), categories)
+    monkeypatch.setattr("kmax_deeplab.visualize.overlays.ROWS", 7)
+    assert (draw(*instances(panoptic, 1), categories) == before).all()
+    monkeypatch.setattr("kmax_deeplab.visualize.overlays.LARGE_MASK", 1000)
+    coarser = draw(*instances(panoptic, 1), categories)
+    assert 0 < (coarser != before).any(2).mean() < 0.2  # the name is nearly where it was

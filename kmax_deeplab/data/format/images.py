@@ -5,7 +5,9 @@ ones are refused, not clipped or guessed at: which of their values are black and
 owner knows.
 """
 
+import os
 from collections.abc import Iterable, Iterator
+from os.path import splitext
 from pathlib import Path
 
 from PIL import ExifTags, Image
@@ -50,12 +52,13 @@ class HugeImageError(UnusableImageError):
     """An image has more pixels than MAX_PIXELS."""
 
 
-def require_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
-    """Refuses an image, not decoded yet, that would take too much memory.
+def require_pixels(image: Image.Image, most: int | None = None) -> None:
+    """Refuses an image, not decoded yet, that would take too much memory; by default MAX_PIXELS.
 
     Raises:
         HugeImageError: it has more pixels than `most`.
     """
+    most = MAX_PIXELS if most is None else most
     width, height = image.size
     if width * height > most:
         raise HugeImageError(
@@ -65,8 +68,12 @@ def require_pixels(image: Image.Image, most: int = MAX_PIXELS) -> None:
         )
 
 
-def require_usable(image: Image.Image, most_pixels: int = MAX_PIXELS) -> None:
+def require_usable(image: Image.Image, most_pixels: int | None = None) -> None:
     """Refuses an image, not decoded yet, that is too large or that RGB with 8 bits cannot hold.
+
+    Args:
+        image: opened.
+        most_pixels: that it may have; default: MAX_PIXELS.
 
     Raises:
         UnusableImageError: saying what it is and what to do.
@@ -111,6 +118,20 @@ def find_files(folders: Iterable[str | Path], suffixes: Iterable[str]) -> Iterat
     What an interrupted writer left behind is no file of anyone.
     """
     for folder in folders:
-        for path in sorted(Path(folder).rglob("*")):
-            if path.suffix.lower() in suffixes and path.is_file() and not is_partial(path):
+        found = [name for name in _walk(str(folder)) if splitext(name)[1].lower() in suffixes]
+        for path in map(Path, sorted(found, key=lambda name: name.split(os.sep))):
+            if not is_partial(path):
                 yield path
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Yields the files below a folder; the kernel says which they are when it lists them."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif entry.is_file():
+            yield entry.path

@@ -45,8 +45,9 @@ def encode_ids(ids: np.ndarray) -> np.ndarray:
     if ids.size and not 0 <= ids.min() <= ids.max() <= MAX_ID:
         raise ValueError(f"ids from {ids.min()} to {ids.max()}, but a PNG holds 0 to {MAX_ID}")
     colors = np.empty((*ids.shape, 3), np.uint8)
-    for channel in range(3):  # casting to bytes drops the higher bits
-        colors[..., channel] = (ids >> 8 * channel) if channel else ids
+    for row, written in zip(ids, colors, strict=True):  # a copy of a large image is large
+        for channel in range(3):
+            written[:, channel] = row >> 8 * channel & 255
     return colors
 
 
