@@ -38,33 +38,19 @@ def find_segments(
     queries, probs = _find_holders(mask_logits, geometry, thresholds.pixel)
     class_probs = softmax(class_logits.copy())[:, :-1]
     scores, labels = class_probs.max(1), class_probs.argmax(1)
-    size = len(class_logits) + 1
-    owners = (queries - VOID).ravel()
-    areas = np.bincount(owners, minlength=size)[1:]
-    sums = np.bincount(owners, probs.ravel().astype(np.float64), minlength=size)[1:]
-    mask_scores = (sums / np.maximum(areas, 1)).astype(np.float32)
-
-    rank = scores**thresholds.class_power * mask_scores**thresholds.mask_power
-    order = np.argsort(-rank, kind="stable")
-    limits = np.where(is_thing[labels], np.float32(thresholds.thing), np.float32(thresholds.stuff))
-    candidates = order[(scores > limits)[order]].tolist()
+    areas, mask_scores = _measure(queries, probs, len(scores))
+    candidates = _candidates(scores, mask_scores, is_thing[labels], thresholds)
     pixels, groups, holders, counts = _find_contest(queries)
-    accepted, winners = accept(candidates, areas.tolist(), holders, counts, thresholds.overlap)
+    accepted, owners = accept(candidates, areas.tolist(), holders, counts, thresholds.overlap)
+    confidences = (scores * mask_scores).tolist()
     described = [
-        {
-            "isthing": bool(is_thing[label]),
-            "category_id": int(label),
-            "query": query,
-            "score": score,
-        }
-        for query, (label, score) in enumerate(
-            zip(labels, (scores * mask_scores).tolist(), strict=True)
-        )
+        {"isthing": bool(is_thing[label]), "category_id": label, "query": query, "score": score}
+        for query, (label, score) in enumerate(zip(labels.tolist(), confidences, strict=True))
     ]
     id_of_query, segments = number(accepted, described)
     ids = np.array(id_of_query, np.int32)
     panoptic = ids[queries[0]]
-    panoptic[pixels] = ids[winners[groups]]
+    panoptic[pixels] = ids[owners[groups]]
     return panoptic.reshape(geometry.output), segments
 
 
@@ -118,6 +104,26 @@ def _find_holders(
             probs[rows, best] = -1
         start += len(block)
     return queries, held
+
+
+def _measure(
+    queries: np.ndarray, probs: np.ndarray, num_queries: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the pixels of each query and its mean probability there, 0 where it has none."""
+    owners = (queries - VOID).ravel()
+    areas = np.bincount(owners, minlength=num_queries + 1)[1:]
+    sums = np.bincount(owners, probs.ravel(), minlength=num_queries + 1)[1:]  # float64
+    return areas, (sums / np.maximum(areas, 1)).astype(np.float32)
+
+
+def _candidates(
+    scores: np.ndarray, mask_scores: np.ndarray, things: np.ndarray, thresholds: MergeThresholds
+) -> list[int]:
+    """Returns the queries whose class is sure enough, in the order of their visits."""
+    rank = scores**thresholds.class_power * mask_scores**thresholds.mask_power
+    order = np.argsort(-rank, kind="stable")
+    limits = np.where(things, np.float32(thresholds.thing), np.float32(thresholds.stuff))
+    return order[(scores > limits)[order]].tolist()
 
 
 def _find_contest(queries: np.ndarray) -> tuple[np.ndarray, ...]:
