@@ -53,7 +53,7 @@ web: $(VENV)/.web
 	$(PY) tools/web_demo.py $(ARGS)
 
 $(VENV)/.web: $(INSTALLED)
-	grep -E '^(torch|torchvision|numpy|timm)==' $(VENV)/requirements.txt > $(VENV)/constraints.txt
+	$(PY) -m pip freeze | grep -E '^(torch|torchvision|numpy|timm)==' > $(VENV)/constraints.txt
 	$(PIP) --constraint $(VENV)/constraints.txt 'gradio>=6'
 	@touch $@
 
