@@ -29,6 +29,8 @@ FEW_IDS = 2**20
 """Up to which a list of all ids is shorter than sorting the pixels of an image."""
 LARGE_PIECE = 2**22
 """Pixels of a box from which on its innermost place is found on a coarser grid."""
+SMALLER = 0.6
+"""Scale of numbers that do not fit otherwise."""
 LONGEST_NAME = 24
 """Characters of a class name that are written."""
 
@@ -230,8 +232,10 @@ def _write_labels(
         piece = pieces[rows, columns] == index + 1
         place = np.add(corner, (columns.start, rows.start))
         full = f"{name} {number}".strip() if position == 0 else number
-        if not (write_inside(canvas, piece, place, full, color) or position) and number:
-            write_inside(canvas, piece, place, number, color)
+        if write_inside(canvas, piece, place, full, color) or not number:
+            continue
+        if position or not write_inside(canvas, piece, place, number, color):
+            write_inside(canvas, piece, place, number, color, SMALLER)
 
 
 def write_inside(
@@ -240,6 +244,7 @@ def write_inside(
     corner: np.ndarray,
     text: str,
     color: tuple[int, int, int],
+    scale: float = 1.0,
 ) -> bool:
     """Writes a text on a plate in the innermost place of a mask; returns whether it fits there.
 
@@ -249,8 +254,9 @@ def write_inside(
         corner: (x, y) of the mask on the canvas.
         text: of one line.
         color: RGB of the plate, which is darker.
+        scale: of the letters.
     """
-    font = ImageFont.load_default(size=max(10, min(canvas.size) // 26))
+    font = ImageFont.load_default(size=max(10, int(scale * (min(canvas.size) // 26))))
     left, top, right, bottom = font.getbbox(text)
     plate = np.array([right - left + 8, bottom - top + 6])  # (width, height) in pixels
     if not text or mask.sum() < 1.5 * plate.prod():
