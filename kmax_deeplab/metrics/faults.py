@@ -166,6 +166,12 @@ def find_faults(
     return Faults(good, poor, confused, missed, invented, matching.ious)
 
 
+def count(statistics: PQStat, categories: Sequence[Mapping]) -> list[int]:
+    """Returns how many segments of some categories were matched, missed and invented."""
+    counts = [statistics[category["id"]] for category in categories]
+    return [sum(getattr(each, kind) for each in counts) for kind in ("tp", "fn", "fp")]
+
+
 def _ranges() -> dict[str, tuple[float, float]]:
     limits = [0.0, *SIZES.values()]
     return {name: (limits[i], limits[i + 1]) for i, name in enumerate(SIZES)}

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from html import escape
 
-from kmax_deeplab.metrics.faults import ImageReport
+from kmax_deeplab.metrics.faults import ImageReport, count
 from kmax_deeplab.metrics.panoptic_quality import GROUPS
-from kmax_deeplab.visualize.report.sections import COUNTED, Side, count, link, members
+from kmax_deeplab.visualize.report.sections import COUNTED, Side, link, members
 from kmax_deeplab.visualize.report.tables import difference, direction, row, section, table
 
 ARROW = "→"

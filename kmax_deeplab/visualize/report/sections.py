@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from panopticapi.evaluation import PQStat
-
-from kmax_deeplab.metrics.faults import SIZES, DatasetReport, ImageReport
+from kmax_deeplab.metrics.faults import SIZES, DatasetReport, ImageReport, count
 from kmax_deeplab.metrics.panoptic_quality import GROUPS, Quality
 from kmax_deeplab.visualize.report.scores import MEASURES, Score
 from kmax_deeplab.visualize.report.tables import bar, row, section, swatch, table
@@ -50,12 +48,6 @@ def members(report: DatasetReport, group: str) -> list[Mapping]:
     """Returns the categories of one of GROUPS."""
     is_thing = GROUPS[group]
     return [c for c in report.categories if is_thing is None or bool(c["isthing"]) == is_thing]
-
-
-def count(statistics: PQStat, categories: Sequence[Mapping]) -> list[int]:
-    """Returns how many segments of some categories were matched, missed and invented."""
-    counts = [statistics[category["id"]] for category in categories]
-    return [sum(getattr(each, kind) for each in counts) for kind in ("tp", "fn", "fp")]
 
 
 def quality_section(scores: Sequence[Score], side: Side | None) -> str:
