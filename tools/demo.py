@@ -23,10 +23,10 @@ from kmax_deeplab.d2.engine.opening import NO_DATA, TRAIN, Run, fit, open_model,
 from kmax_deeplab.d2.engine.progress import ProgressLine
 from kmax_deeplab.d2.engine.run_log import log_to_file
 from kmax_deeplab.d2.engine.setup import train
-from kmax_deeplab.d2.engine.showcase import make_report
+from kmax_deeplab.d2.engine.showcase import make_report, predictions_of
 from kmax_deeplab.d2.engine.trainer import Trainer
-from kmax_deeplab.visualize.report import write_report
-from kmax_deeplab.visualize.scores import format_scores
+from kmax_deeplab.visualize.report.page import write_report
+from kmax_deeplab.visualize.report.scores import format_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATOR = ROOT / "datasets" / "generate_shapes.py"
@@ -59,7 +59,7 @@ def read_config(args: argparse.Namespace) -> tuple[CfgNode, dict[str, str]]:
     data = {f"data.{name}": str(value) for name, value in data_options(args, cfg).items()}
     settings = data | run_stamp.flatten(cfg)
     del settings["OUTPUT_DIR"]
-    cfg.OUTPUT_DIR = str(args.output / "training")
+    cfg.OUTPUT_DIR, cfg.TEST.SAVE_PREDICTIONS = str(args.output / "training"), True
     cfg.DATASETS.PANOPTIC = [
         panoptic_entry((args.output / "data" / split).absolute(), names[0])
         for split, names in (("train", cfg.DATASETS.TRAIN), ("val", cfg.DATASETS.TEST))
@@ -129,8 +129,9 @@ def report(args: argparse.Namespace, cfg: CfgNode, model: nn.Module, results: di
         summary=f"Trained from scratch on {args.train_images} generated images, evaluated on "
         f"{args.val_images} others.",
         settings=describe(args, cfg),
-        metrics=Path(cfg.OUTPUT_DIR, "metrics.json"),
+        folder=Path(cfg.OUTPUT_DIR),
         count=EXAMPLES,
+        compared=[predictions_of(cfg, "the demo")],
     )
     print(format_scores(content.scores))
     write_report(args.output / "report.html", content)

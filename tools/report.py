@@ -1,27 +1,25 @@
 """Writes a page for finding faults: scores, errors by class and size, the worst images, curves.
 
-    python tools/report.py --weights output/mine/model_final.pth
-    python tools/report.py --weights output/mine/model_final.pth --compare other/model_final.pth
+    python tools/report.py --weights output/mine
+    python tools/report.py --weights output/mine --compare output/other
     python tools/report.py --predictions FOLDER --truth panoptic.json --images IMAGES
 
-The page is one HTML file without links to others. With weights it evaluates them on the test
-dataset, and shows every k-means layer of some images and the curves of metrics.json beside the
-weights. With predictions in COCO's panoptic format (`predictions.json` and its PNGs, made by any
-model) nothing is computed but their faults. `--compare` sets another checkpoint, or another folder
-of predictions, beside them: what got better and what worse, by class and by image.
+The page is one HTML file without links to others. With weights, a checkpoint or the folder of a
+run, it evaluates them on the test dataset, and shows every k-means layer of some images and the
+curves of metrics.json beside the weights. With predictions in COCO's panoptic format (a JSON and
+its PNGs, made by any model) nothing is computed but their faults, and no checkpoint, config or
+Detectron2 is needed. `--compare` sets another run, or another folder of predictions, beside them:
+what got better and what worse, by class and by image.
 """
 
 import argparse
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from kmax_deeplab import command
-from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.metrics.folders import Labelled, read_categories_of
-from kmax_deeplab.visualize.fault_report import Predictions, fault_sections, scores_of
-from kmax_deeplab.visualize.report import Report, write_report
-from kmax_deeplab.visualize.scores import format_scores
+from kmax_deeplab.metrics.folders import Labelled
+from kmax_deeplab.visualize.report.page import Report, write_report
+from kmax_deeplab.visualize.report.predictions import report_predictions
+from kmax_deeplab.visualize.report.scores import format_scores
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,7 +28,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", help="default: the config that made the weights")
-    parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
+    parser.add_argument("--weights", help="checkpoint or folder of a run; default: MODEL.WEIGHTS")
     parser.add_argument("--dataset", help="which of DATASETS.TEST, if there are several")
     parser.add_argument("--predictions", type=Path, help="folder or JSON, instead of weights")
     parser.add_argument("--truth", type=Path, help="the dataset's JSON, with --predictions")
@@ -41,14 +39,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         default="12",
         help="images to show with every layer; with --predictions, the folder of the images",
     )
-    parser.add_argument("--compare", type=Path, help="another checkpoint, or other predictions")
-    parser.add_argument("--title", default="A k-means mask transformer")
+    parser.add_argument("--compare", type=Path, help="another run, checkpoint or predictions")
+    parser.add_argument("--title", default="A k-means mask transformer", help="of the page")
     parser.add_argument("--output", type=Path, help="default: report.html beside what is reported")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE")
     return parser.parse_args(arguments)
 
 
-def report_predictions(args: argparse.Namespace) -> tuple[Report, Path]:
+def about_predictions(args: argparse.Namespace) -> tuple[Report, Path]:
     """Returns the page about predictions on disk, and where it is to lie.
 
     Raises:
@@ -58,36 +56,12 @@ def report_predictions(args: argparse.Namespace) -> tuple[Report, Path]:
         raise ValueError("--predictions needs --truth, the dataset's JSON in COCO's format")
     images = None if args.images.isdecimal() else Path(args.images)
     truth = Labelled(args.truth, args.truth_pngs, images)
-    compared = [Predictions(args.predictions.stem, args.predictions)]
-    if args.compare:
-        compared.append(Predictions(args.compare.stem, args.compare))
-        compared = _with_names(compared)
-    sections, side = fault_sections(truth, compared)
-    content = Report(
-        title=args.title,
-        summary=f"{args.predictions}, compared with {args.truth}.",
-        scores=scores_of(side),
-        categories=Categories.from_json(read_categories_of(truth)),
-        settings={
-            "written": f"{datetime.now():%Y-%m-%d %H:%M}",
-            "images": str(len(side.report.images)),
-        },
-        losses={},
-        examples=[],
-        faults=sections,
-    )
+    report = report_predictions(truth, args.predictions, args.compare, args.title)
     folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
-    return content, folder / "report.html"
+    return report, folder / "report.html"
 
 
-def _with_names(compared: list[Predictions]) -> list[Predictions]:
-    """Tells two folders of one name apart."""
-    if compared[0].name != compared[1].name:
-        return compared
-    return [replace(each, name=str(each.path)) for each in compared]
-
-
-def report_weights(args: argparse.Namespace) -> tuple[Report, Path]:
+def about_weights(args: argparse.Namespace) -> tuple[Report, Path]:
     """Evaluates, and returns the page about weights, and where it is to lie.
 
     Raises:
@@ -111,7 +85,7 @@ def report_weights(args: argparse.Namespace) -> tuple[Report, Path]:
 
 def run(args: argparse.Namespace) -> Path:
     """Prints the scores and writes the page; returns its path."""
-    content, path = (report_predictions if args.predictions else report_weights)(args)
+    content, path = (about_predictions if args.predictions else about_weights)(args)
     print(format_scores(content.scores))
     path = args.output or path
     write_report(path, content)

@@ -99,8 +99,8 @@ class DatasetReport:
             for side in (truth, prediction)
         )
         alone = PQStat()
-        _count(alone, matching, true, predicted)
-        self.statistics += alone
+        for statistics in (alone, self.statistics):  # not their sum: floats depend on the order
+            _count(statistics, matching, true, predicted)
         for size, (least, most) in _ranges().items():
             _count(self.by_size[size], matching, true, predicted, least, most)
         faults = find_faults(matching, true, predicted)
@@ -113,6 +113,11 @@ class DatasetReport:
         report = ImageReport(name, summarise(alone, self.categories)["all"], counts, faults)
         self.images.append(report)
         return report
+
+    @property
+    def by_name(self) -> dict[str, ImageReport]:
+        """What is known of each image, by its name."""
+        return {image.name: image for image in self.images}
 
     @property
     def qualities(self) -> dict[str, Quality]:
@@ -159,6 +164,12 @@ def find_faults(
     missed = [i for i in matching.missed if i in free_true]
     invented = [j for j in matching.invented if j in free_predicted]
     return Faults(good, poor, confused, missed, invented, matching.ious)
+
+
+def count(statistics: PQStat, categories: Sequence[Mapping]) -> list[int]:
+    """Returns how many segments of some categories were matched, missed and invented."""
+    counts = [statistics[category["id"]] for category in categories]
+    return [sum(getattr(each, kind) for each in counts) for kind in ("tp", "fn", "fp")]
 
 
 def _ranges() -> dict[str, tuple[float, float]]:

@@ -1,6 +1,6 @@
 """Predictions and truth on disk, in COCO's panoptic format: places enter, pairs of maps leave."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +59,21 @@ def read_categories_of(truth: Labelled) -> list[dict]:
 
 
 def read_compared(
-    predictions: Path, truth: Labelled, *, is_part: bool = False
+    predictions: Path,
+    truth: Labelled,
+    *,
+    is_part: bool = False,
+    only: Collection[str] | None = None,
 ) -> Iterator[Compared]:
     """Yields the images of a dataset with what was predicted of them, in the dataset's order.
 
     Args:
         predictions: JSON of COCO's panoptic format, or a folder with `predictions.json`; its PNGs
-            lie beside it, in a folder named like it. Images are known by their ids, or else by
-            their names without suffix.
+            lie beside it, in a folder named like it or else with it. Images are known by their ids,
+            or else by their names without suffix.
         truth: of the dataset.
         is_part: whether images without a prediction are left out.
+        only: names of images; None: all.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -79,9 +84,13 @@ def read_compared(
     by_id = {entry["image_id"]: entry for entry in found}
     by_stem = {_stem(entry["file_name"]): entry for entry in found}
     images = {image["id"]: image["file_name"] for image in _require(truth.json, "images")}
+    places = [png_folder(path), path.parent]
+    predicted_pngs = next((place for place in places if place.is_dir()), places[0])
     pngs = truth.pngs or png_folder(truth.json)
     for entry in _require(truth.json, "annotations"):
         name = images[entry["image_id"]]
+        if only is not None and name not in only:
+            continue
         predicted = by_id.get(entry["image_id"]) or by_stem.get(_stem(name))
         if predicted is None and is_part:
             continue
@@ -90,7 +99,7 @@ def read_compared(
         yield Compared(
             name,
             truth.images / name if truth.images else None,
-            _labelled(png_folder(path), predicted),
+            _labelled(predicted_pngs, predicted),
             _labelled(pngs, entry),
         )
 

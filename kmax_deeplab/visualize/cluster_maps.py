@@ -7,6 +7,7 @@ layer as they settle on objects.
 """
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,17 +17,42 @@ GOLDEN_TURN = 0.618033988749895
 """Hue step in turns between neighbouring queries: no two of a few dozen come close."""
 TONES = ((0.75, 0.95), (0.45, 1.0), (0.9, 0.7))
 """(saturation, value) that neighbouring queries take in turn."""
+DISTANCES = (120, 90, 60, 40, 25, 0)
+"""Least distances in RGB from colours to avoid: the first that leaves enough is taken."""
+TRIED, LEAST_KEPT = 256, 0.3
+"""Colours of which at least this share has to be left."""
 SHADING = 0.5
 """Share of a pixel's brightness that comes from the image, which keeps its outlines visible."""
 
 
-def query_palette(queries: int) -> np.ndarray:
-    """Returns a distinct RGB colour per query, (queries, 3) uint8; colour n never depends on Q."""
+def query_palette(queries: int, avoid: Sequence[tuple[int, int, int]] = ()) -> np.ndarray:
+    """Returns a distinct RGB colour per query, (queries, 3) uint8; colour n never depends on Q.
+
+    Args:
+        queries: Q.
+        avoid: RGB colours of something else, to which none may be similar.
+    """
+    if not len(avoid):
+        return _candidates(queries).round().astype(np.uint8)
+    others = np.array(avoid, float)
+    distance = next(d for d in DISTANCES if _are_apart(TRIED, others, d).mean() >= LEAST_KEPT)
+    count = 2 * queries
+    while (apart := _are_apart(count, others, distance)).sum() < queries:
+        count *= 2
+    return _candidates(count)[apart][:queries].round().astype(np.uint8)
+
+
+def _are_apart(count: int, others: np.ndarray, distance: float) -> np.ndarray:
+    gaps = np.linalg.norm(_candidates(count)[:, None] - others, axis=-1)  # (count, others)
+    return gaps.min(axis=1) >= distance
+
+
+def _candidates(count: int) -> np.ndarray:
     colors = []
-    for query in range(queries):
+    for query in range(count):
         saturation, value = TONES[query % len(TONES)]
         colors.append(colorsys.hsv_to_rgb(query * GOLDEN_TURN % 1.0, saturation, value))
-    return (np.array(colors).reshape(queries, 3) * 255).round().astype(np.uint8)
+    return np.array(colors).reshape(count, 3) * 255
 
 
 def assignment_map(mask_logits: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -64,31 +90,17 @@ def _nearest_cells(
     return positions.round().astype(np.int64).clip(0, cells - 1)
 
 
-def assignment_picture(
-    mask_logits: np.ndarray, image: np.ndarray, geometry: Geometry | None = None
+def paint_assignment(
+    clusters: np.ndarray, image: np.ndarray, palette: np.ndarray | None = None
 ) -> np.ndarray:
-    """Colours every pixel by its cluster and shades it by the image beneath.
+    """Colours every pixel of an image by its query and shades it by the image.
 
     Args:
-        mask_logits: (Q, h, w) of one image.
+        clusters: (height, width) query of each pixel.
         image: (height, width, 3) uint8 RGB.
-        geometry: how the grid lies over the image; by default the grid spans exactly the image.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
-
-    Raises:
-        ValueError: `geometry.output` is not the size of the image.
+        palette: (Q, 3) RGB of the queries; None: that of `query_palette`.
     """
-    size = image.shape[:2]
-    geometry = geometry or Geometry(size, size, size)
-    if tuple(geometry.output) != size:
-        raise ValueError(f"geometry.output {geometry.output} is not the image's size {size}")
-    return paint_assignment(assignment_map(mask_logits, geometry), image)
-
-
-def paint_assignment(clusters: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Colours every pixel of an image by its query, (height, width), and shades it by the image."""
-    colors = query_palette(int(clusters.max()) + 1)[clusters]  # (height, width, 3)
+    palette = query_palette(int(clusters.max()) + 1) if palette is None else palette
     brightness = image.mean(axis=2, keepdims=True) / 255  # (height, width, 1)
-    return (colors * (1 - SHADING + SHADING * brightness)).round().astype(np.uint8)
+    painted = palette[clusters] * (1 - SHADING + SHADING * brightness)  # (height, width, 3)
+    return painted.round().astype(np.uint8)

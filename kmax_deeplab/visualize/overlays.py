@@ -29,6 +29,8 @@ FEW_IDS = 2**20
 """Up to which a list of all ids is shorter than sorting the pixels of an image."""
 LARGE_MASK = 2**22
 """Pixels of a mask's box from which on places for its name are looked for on a coarser grid."""
+SMALLER = 0.6
+"""Scale of numbers that do not fit otherwise."""
 LONGEST_NAME = 24
 """Characters of a class name that are written."""
 
@@ -235,8 +237,10 @@ def _write_labels(
         piece = pieces[rows, columns] == index + 1
         place = np.add(corner, (step * columns.start, step * rows.start))
         full = f"{name} {number}".strip() if position == 0 else number
-        if not (write_inside(canvas, piece, place, full, color, step) or position) and number:
-            write_inside(canvas, piece, place, number, color, step)
+        if write_inside(canvas, piece, place, full, color, step) or not number:
+            continue
+        if position or not write_inside(canvas, piece, place, number, color, step):
+            write_inside(canvas, piece, place, number, color, step, SMALLER)
 
 
 def write_inside(
@@ -246,6 +250,7 @@ def write_inside(
     text: str,
     color: tuple[int, int, int],
     step: int = 1,
+    scale: float = 1.0,
 ) -> bool:
     """Writes a text on a plate in the innermost place of a mask; returns whether it fits there.
 
@@ -256,8 +261,9 @@ def write_inside(
         text: of one line.
         color: RGB of the plate, which is darker.
         step: pixels of the canvas between those of the mask.
+        scale: of the letters.
     """
-    font = ImageFont.load_default(size=max(10, min(canvas.size) // 26))
+    font = ImageFont.load_default(size=max(10, int(scale * (min(canvas.size) // 26))))
     left, top, right, bottom = font.getbbox(text)
     plate = np.array([right - left + 8, bottom - top + 6])  # (width, height) in pixels
     if not text or step**2 * mask.sum() < 1.5 * plate.prod():

@@ -17,6 +17,11 @@ CHOSEN = (255, 225, 60)
 OTHERS = 0.55
 """Brightness of all else then."""
 
+HATCH = 7
+"""Pixels between two lines over void."""
+HATCHED = 150
+"""Grey of these lines."""
+
 
 @dataclass(frozen=True)
 class ScoredMask:
@@ -106,3 +111,11 @@ def point_out(picture: np.ndarray, panoptic: np.ndarray, number: int) -> np.ndar
     pointed = np.where(mask[..., None], picture, (OTHERS * picture).astype(np.uint8))
     pointed[around] = CHOSEN
     return pointed
+
+
+def hatch(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Draws diagonal lines over the pixels of a mask; returns the picture, changed."""
+    rows, columns = np.nonzero(mask)
+    on_line = (rows + columns) % HATCH == 0
+    picture[rows[on_line], columns[on_line]] = HATCHED
+    return picture

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from panopticapi.evaluation import PQStat
 
 from kmax_deeplab.metrics.faults import DatasetReport
-from kmax_deeplab.metrics.panoptic_quality import LabelledMap
+from kmax_deeplab.metrics.panoptic_quality import LabelledMap, compare, summarise
 
 CELL, DUST, GROUND = 4, 5, 9
 CATEGORIES = [
@@ -76,6 +77,20 @@ def test_a_match_of_poor_shape_counts_as_matched():
     image = report.add(*sides, "a")
     assert image.counts["matched"] == 2
     assert image.faults.poor == [(1, 1), (2, 2)]
+
+
+def test_sums_are_those_of_panoptic_quality_to_the_last_bit():
+    generator, report, known = np.random.default_rng(0), DatasetReport(CATEGORIES), PQStat()
+    for _ in range(30):
+        truth = generator.integers(1, 9, (6, 8)).repeat(5, 0).repeat(5, 1)
+        found = np.where(generator.random(truth.shape) < 0.15, 1, truth)
+        classes = {f"s{i}": (CELL, DUST, GROUND)[i % 3] for i in np.unique(truth)}
+        sides = labelled(found, **classes), labelled(truth, **classes)
+        report.add(*sides, "a")
+        compare(*sides, {CELL, DUST, GROUND}, "a").add_to(known)
+    for category in (CELL, DUST, GROUND):
+        assert report.statistics[category].iou == known[category].iou
+    assert report.qualities == summarise(known, CATEGORIES)
 
 
 def test_crowds_and_void_are_no_faults():

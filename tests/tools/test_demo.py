@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from tests.pages import Page
+from tests.scripts import exit_status, load_script
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +71,34 @@ def test_a_finished_demo_only_evaluates_and_reports_the_same_numbers(demo, folde
     pq = json.loads(logged)["panoptic_seg/PQ"]
     assert f"{pq:.1f}" in next(line for line in printed.splitlines() if line.startswith("all"))
     assert (folder / "report.html").is_file()
+
+
+def test_the_tables_of_its_report_are_the_figures_of_the_run(demo, folder):
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    results = json.loads((folder / "training/inference/results.json").read_text())["panoptic_seg"]
+    (rows,) = page.tables["quality"]
+    named = {"all": "", "things": "_th", "stuff": "_st"}
+    for name, cells in rows.items():
+        suffix = named.get(name, f"-{name}")
+        assert cells[:3] == [results.get(kind + suffix) for kind in ("PQ", "SQ", "RQ")]
+    (history,) = page.tables["history"]
+    lines = map(json.loads, (folder / "training/metrics.json").read_text().splitlines())
+    logged = {str(line["iteration"]): line for line in lines if "panoptic_seg/PQ" in line}
+    assert history.keys() == logged.keys()
+    kinds = [f"panoptic_seg/{kind}" for kind in ("PQ", "SQ", "RQ", "PQ_th", "PQ_st")]
+    for iteration, cells in history.items():
+        assert cells == [logged[iteration][kind] for kind in kinds]
+
+
+def test_a_report_compares_a_run_with_what_another_found(demo, folder):
+    path = folder / "compared.html"
+    place = folder / "training"
+    words = ["--weights", place, "--compare", place / "inference", "--images", "1"]
+    assert exit_status(load_script("tools/report.py").main, *words, "--output", path) == 0
+    page = Page(path.read_text(encoding="utf-8"))
+    classes, images = page.tables["comparison"]
+    assert {cells[2] for cells in (*classes.values(), *images.values())} <= {0.0, None}
+    assert len(images) == 2
 
 
 def test_the_config_it_writes_names_its_data_from_wherever_it_is_read(demo):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from kmax_deeplab.postprocessing.resize import Geometry
-from kmax_deeplab.visualize.cluster_maps import assignment_map, assignment_picture, query_palette
+from kmax_deeplab.visualize.cluster_maps import assignment_map, paint_assignment, query_palette
 
 
 def test_every_pixel_goes_to_the_query_with_the_largest_logit():
@@ -51,17 +51,13 @@ def test_query_colours_are_distinct_and_independent_of_their_number():
 
 def test_the_picture_shows_one_colour_per_query_shaded_by_the_image(image):
     white = np.full_like(image, 255)
-    picture = assignment_picture(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), white)
+    clusters = np.repeat([[0, 1]], 30, axis=1).repeat(40, axis=0)
+    picture = paint_assignment(clusters, white)
     assert (picture[:, :30] == query_palette(2)[0]).all()
     assert (picture[:, 30:] == query_palette(2)[1]).all()
-    assert (assignment_picture(np.ones((1, 1, 1)), image) <= picture[0, 0]).all()
+    assert (paint_assignment(np.zeros_like(clusters), image) <= picture[0, 0]).all()
 
 
-def test_logits_of_a_batch_are_refused(image):
+def test_logits_of_a_batch_are_refused():
     with pytest.raises(ValueError, match=r"\(Q, h, w\)"):
-        assignment_picture(np.zeros((1, 2, 3, 3)), image)
-
-
-def test_a_geometry_of_another_image_is_refused(image):
-    with pytest.raises(ValueError, match="size"):
-        assignment_picture(np.zeros((2, 3, 3)), image, Geometry((9, 9), (9, 9), (9, 9)))
+        assignment_map(np.zeros((1, 2, 3, 3)), Geometry((9, 9), (9, 9), (9, 9)))

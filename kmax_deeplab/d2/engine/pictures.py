@@ -14,7 +14,8 @@ from kmax_deeplab.d2.evaluation.build import evaluated_records
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.samples.reading import read_labelled
 from kmax_deeplab.visualize.contact_sheet import contact_sheet
-from kmax_deeplab.visualize.examples import Example, Segmentation, layer_panels, make_example
+from kmax_deeplab.visualize.examples import Example, Segmentation, make_example
+from kmax_deeplab.visualize.query_panels import layer_panels
 
 
 @torch.no_grad()
@@ -67,7 +68,8 @@ def _draw(model: nn.Module, given: Mapping, categories: Categories) -> Example:
     layers = []
     if not model.inputs.tile:  # else each window has clusters of its own
         predictions, geometries = model.layers_of([given])
-        layers = layer_panels(image, predictions, *geometries)
+        found = segmentations["prediction"]
+        layers = layer_panels(image, predictions, *geometries, found, categories)
     return make_example(f"image {given['image_id']}", image, segmentations, categories, layers)
 
 

@@ -2,10 +2,8 @@
 leaves.
 """
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -15,14 +13,20 @@ from torch import nn
 
 from kmax_deeplab.d2.data.catalog import categories_of
 from kmax_deeplab.d2.engine.loaders import build_test_loader
-from kmax_deeplab.d2.engine.opening import Run, open_model, open_run
+from kmax_deeplab.d2.engine.opening import EVALUATE, Run, fit, open_model, open_run, read_config
 from kmax_deeplab.d2.engine.pictures import draw_examples
 from kmax_deeplab.d2.engine.testing import Tester
 from kmax_deeplab.metrics.folders import Labelled
-from kmax_deeplab.visualize.fault_report import Predictions, fault_sections
-from kmax_deeplab.visualize.loss_curves import read_losses
-from kmax_deeplab.visualize.report import Report
-from kmax_deeplab.visualize.scores import read_scores
+from kmax_deeplab.run_folder import find_start
+from kmax_deeplab.visualize.report.page import Report
+from kmax_deeplab.visualize.report.predictions import (
+    Predictions,
+    distinct_names,
+    find_faults_of,
+    metrics_beside,
+)
+from kmax_deeplab.visualize.report.run_facts import facts_of_page, facts_of_training
+from kmax_deeplab.visualize.report.scores import read_scores
 
 
 @dataclass(frozen=True)
@@ -50,45 +54,72 @@ def evaluate_and_show(
         dataset: which of DATASETS.TEST; None: the only one.
         title: of the page.
         count: most images to draw with every k-means layer.
-        other: another checkpoint of the same classes, or predictions, to compare with; "": none.
+        other: another run or checkpoint of the same classes, or predictions, to compare with; "":
+            none.
 
     Raises:
         FileNotFoundError, ValueError: it is not clear which dataset or which weights.
     """
     run = _open(config_file, opts, weights, dataset)
-    cfg, weights = run.cfg, Path(run.cfg.MODEL.WEIGHTS)
+    cfg, path = run.cfg, Path(run.cfg.MODEL.WEIGHTS)
     model, results = _evaluate(run, "report")
+    places = [path.parent, *([_folder_of(other)] if other else [])]
+    compared, logged = [predictions_of(cfg, distinct_names(places)[0], "report")], {}
+    if other:
+        second, logged = _open_other(cfg, opts, other)
+        compared.append(replace(second, name=distinct_names(places)[1]))
     content = make_report(
         cfg,
         model,
         results,
         title=title,
-        summary=f"{weights}, evaluated on {cfg.DATASETS.TEST[0]}.",
+        summary=f"{path}{f' and {other}' if other else ''}, evaluated on {cfg.DATASETS.TEST[0]}.",
         settings={
-            "written": f"{datetime.now():%Y-%m-%d %H:%M}",
             "config": config_file or "of the checkpoint",
             "overrides": " ".join(opts) or "none",
             "seed": str(cfg.SEED),
         },
-        metrics=weights.with_name("metrics.json"),
+        folder=path.parent,
         count=count,
+        compared=compared,
     )
-    found = [_predictions(cfg, weights.parent.name or str(weights), "report")]
-    if other.endswith((".pth", ".pkl", ".safetensors")):
-        second = _open(None, opts, other, dataset or cfg.DATASETS.TEST[0])
-        second.cfg.OUTPUT_DIR = cfg.OUTPUT_DIR
-        _evaluate(second, "report_other")
-        found.append(_predictions(cfg, Path(other).parent.name or other, "report_other"))
-    elif other:
-        found.append(Predictions(Path(other).name, Path(other)))
-    known = MetadataCatalog.get(cfg.DATASETS.TEST[0])
-    truth = Labelled(Path(known.panoptic_json), Path(known.panoptic_root), Path(known.image_root))
-    sections, _ = fault_sections(truth, found)
-    return Shown(replace(content, faults=sections), weights.with_name("report.html"))
+    return Shown(replace(content, other_metrics=logged), path.with_name("report.html"))
+
+
+def _folder_of(place: str) -> Path:
+    return Path(place) if Path(place).is_dir() else Path(place).parent
+
+
+def _open_other(cfg: CfgNode, opts: Sequence[str], other: str) -> tuple[Predictions, dict]:
+    """Evaluates another run if its predictions are not at hand; returns also what it logged."""
+    if Path(other).suffix == ".json" or (Path(other) / "predictions.json").is_file():
+        return Predictions(other, Path(other)), metrics_beside(Path(other))
+    weights = Path(weights_in(other))
+    asked = read_config(None, opts, weights)
+    asked.DATASETS, asked.OUTPUT_DIR = cfg.DATASETS.clone(), cfg.OUTPUT_DIR
+    asked.TEST.SAVE_PREDICTIONS, asked.TEST.MAX_IMAGES = True, cfg.TEST.MAX_IMAGES
+    _evaluate(fit(asked, EVALUATE), "report_other")
+    return predictions_of(cfg, other, "report_other"), metrics_beside(weights.parent)
+
+
+def weights_in(place: str) -> str:
+    """Returns the final checkpoint of a run's folder, or else its newest; a file stays itself.
+
+    Raises:
+        ValueError: the folder has no complete checkpoint.
+    """
+    folder = Path(place)
+    if not place or not folder.is_dir():
+        return place
+    final = [folder / f"model_final{suffix}" for suffix in (".safetensors", ".pth")]
+    found = next((path for path in final if path.is_file()), None) or find_start(folder)[0]
+    if found is None:
+        raise ValueError(f"{folder} has neither predictions.json nor a checkpoint")
+    return str(found)
 
 
 def _open(config_file: str | None, opts: Sequence[str], weights: str, dataset: str | None) -> Run:
-    run = open_run(config_file, opts, weights=weights)
+    run = open_run(config_file, opts, weights=weights_in(weights))
     for sentence in run.sentences:
         print(sentence)  # noqa: T201  a tool's own words
     tested = run.cfg.DATASETS.TEST
@@ -104,7 +135,14 @@ def _evaluate(run: Run, folder: str) -> tuple[nn.Module, Mapping]:
     return model, Tester.test(run.cfg, model, folder=folder)
 
 
-def _predictions(cfg: CfgNode, name: str, folder: str) -> Predictions:
+def predictions_of(cfg: CfgNode, name: str, folder: str = "") -> Predictions:
+    """Returns what an evaluation with TEST.SAVE_PREDICTIONS found on the first test dataset.
+
+    Args:
+        cfg: of the evaluation.
+        name: what to call the predictions.
+        folder: of the results below `inference/`.
+    """
     place = Tester.results_folder(cfg, cfg.DATASETS.TEST[0], folder)
     return Predictions(name, place, is_part=cfg.TEST.MAX_IMAGES > 0)
 
@@ -117,8 +155,9 @@ def make_report(
     title: str,
     summary: str,
     settings: Mapping[str, str],
-    metrics: Path,
+    folder: Path,
     count: int,
+    compared: Sequence[Predictions],
 ) -> Report:
     """Gathers what the report of a run shows.
 
@@ -128,19 +167,26 @@ def make_report(
         results: of the evaluation on that dataset, with "panoptic_seg".
         title, summary: of the page.
         settings: what to list before the settings that the config tells.
-        metrics: the training's metrics.json, for the curves; there are none if it is missing.
-        count: most images to draw.
+        folder: of the training, with metrics.json and its log, if there are any.
+        count: most images to draw with every k-means layer.
+        compared: what the evaluation found, and perhaps what another one did.
     """
     dataset = cfg.DATASETS.TEST[0]
-    categories = categories_of(dataset)
+    categories, known = categories_of(dataset), MetadataCatalog.get(dataset)
+    truth = Labelled(Path(known.panoptic_json), Path(known.panoptic_root), Path(known.image_root))
+    found = find_faults_of(truth, compared)
+    told = {**facts_of_page(), **settings, **describe_run(cfg, model), **facts_of_training(folder)}
     return Report(
         title=title,
         summary=summary,
         scores=read_scores(results["panoptic_seg"], categories),
         categories=categories,
-        settings={**settings, **describe_run(cfg, model)},
-        losses=read_losses(metrics) if metrics.is_file() else {},
+        settings=told,
+        metrics=metrics_beside(folder),
         examples=draw_examples(model, build_test_loader(cfg, dataset), categories, count),
+        faults=found.sections,
+        other=compared[1].name if len(compared) > 1 else "",
+        other_scores=found.others,
     )
 
 
@@ -152,5 +198,10 @@ def describe_run(cfg: CfgNode, model: nn.Module) -> dict[str, str]:
         "learning rate": f"{cfg.SOLVER.BASE_LR:g}, {cfg.SOLVER.WARMUP_ITERS} warm-up iterations",
         "model": f"{cfg.MODEL.BACKBONE.NAME}, {parameters:.1f} M parameters in training",
         "clusters": str(cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES),
-        "machine": f"{cfg.MODEL.DEVICE}, {platform.machine()}, PyTorch {torch.__version__}",
+        "device": f"{device_name(cfg.MODEL.DEVICE)}, PyTorch {torch.__version__}",
     }
+
+
+def device_name(device: str) -> str:
+    """Returns what a device is called: a GPU by its product."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

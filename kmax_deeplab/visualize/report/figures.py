@@ -9,15 +9,21 @@ from PIL import Image
 
 from kmax_deeplab.visualize.examples import Example, Panel
 
+MOST_IN_A_ROW = 4
+"""Pictures side by side; more go into two rows."""
 
-def show_example(example: Example) -> str:
+
+def show_example(example: Example, anchor: str = "") -> str:
     """Shows an image with its panels, and its k-means layers below."""
     panels = "".join(map(show_panel, example.panels))
     layers = "".join(map(show_panel, example.layers))
+    columns = len(example.panels)
+    columns = columns if columns <= MOST_IN_A_ROW else -(-columns // 2)
     below = f'<div class="layers">{layers}</div>' if layers else ""
+    named = f' id="{anchor}"' if anchor else ""
     return (
-        f'<article><h3>{escape(example.name)}</h3><div class="panels">{panels}</div>'
-        f"{below}</article>"
+        f"<article{named}><h3>{escape(example.name)}</h3>"
+        f'<div class="panels" style="--columns:{columns}">{panels}</div>{below}</article>'
     )
 
 

@@ -1,6 +1,8 @@
 import math
 
-from kmax_deeplab.visualize.scores import format_scores, read_scores, score_table
+from kmax_deeplab.visualize.report.scores import format_scores, headline, read_scores
+from kmax_deeplab.visualize.report.sections import quality_section
+from tests.pages import Page
 
 
 def results():
@@ -29,4 +31,20 @@ def test_the_text_table_aligns_its_columns(categories):
 
 
 def test_class_names_are_escaped(categories):
-    assert "&lt;dog&gt;" in score_table(read_scores(results(), categories))
+    assert "&lt;dog&gt;" in quality_section(read_scores(results(), categories), None)
+
+
+def test_the_table_has_the_numbers_exact_and_shows_them_rounded(categories):
+    html = quality_section(read_scores(results(), categories), None)
+    (rows,) = Page(html).tables["quality"]
+    assert rows["sky"][:3] == [61.26, 80.0, 76.0]
+    assert rows["cat"][:3] == [None, None, None]
+    assert ">61.3</td>" in html
+
+
+def test_the_head_says_what_another_run_gained(categories):
+    scores = read_scores(results(), categories)
+    better = read_scores(results() | {"PQ_th": 62.5}, categories)
+    html = headline(scores, better, "a < b")
+    assert 'a &lt; b: 62.5 <i class="up">+12.5</i>' in html
+    assert 'a &lt; b: 50.0 <i class="">0.0</i>' in html

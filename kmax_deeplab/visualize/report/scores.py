@@ -1,11 +1,12 @@
-"""Panoptic quality as a table: evaluation results enter, text or HTML leaves."""
+"""Panoptic quality by group and class: evaluation results enter, text or figures leave."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.visualize.report.tables import direction, number, signed
 
 MEASURES = ("PQ", "SQ", "RQ")
 GROUPS = {"all": "", "things": "_th", "stuff": "_st"}
@@ -49,52 +50,33 @@ def format_scores(scores: list[Score]) -> str:
     width = max(len(score.name) for score in scores) + 2
     lines = [" " * width + "".join(f"{measure:>7}" for measure in MEASURES)]
     for score in scores:
-        numbers = "".join(f"{format_number(score, position):>7}" for position in range(3))
+        numbers = "".join(f"{number(value):>7}" for value in score.values)
         lines.append(f"{score.name:<{width}}{numbers}")
     return "\n".join(lines)
 
 
-def format_number(score: Score, position: int) -> str:
-    """Returns PQ, SQ or RQ (position 0, 1, 2) with one decimal, a dash where there is none."""
-    value = score.values[position]
-    return "–" if math.isnan(value) else f"{value:.1f}"
+def headline(scores: Sequence[Score], others: Sequence[Score] = (), name: str = "") -> str:
+    """Shows the PQ of the groups as large figures, SQ and RQ below.
 
-
-def headline(scores: list[Score]) -> str:
-    """Shows the PQ of the groups as large figures."""
+    Args:
+        scores: of the run.
+        others: of the run that is compared with it, if any.
+        name: of that run.
+    """
+    compared = {score.name: score.values for score in others if score.color is None}
     cards = [
-        f'<div class="card"><b>{format_number(score, 0)}</b>'
-        f"<span>PQ {escape(score.name)}</span></div>"
+        f'<div class="card"><b>{number(score.values[0])}</b><span>PQ {escape(score.name)}</span>'
+        f"<small>SQ {number(score.values[1])} · RQ {number(score.values[2])}</small>"
+        f"{_beside(score, compared.get(score.name), name)}</div>"
         for score in scores
         if score.color is None
     ]
     return f'<section class="cards">{"".join(cards)}</section>'
 
 
-def score_table(scores: list[Score]) -> str:
-    """Lists PQ, SQ and RQ of all groups and classes, PQ with a bar."""
-    rows = "".join(_row(score) for score in scores)
-    return (
-        '<section id="quality"><h2>Panoptic quality</h2><div class="scroll"><table>'
-        "<thead><tr><th>class</th><th>PQ</th><th>SQ</th><th>RQ</th><th></th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></section>"
-    )
-
-
-def _row(score: Score) -> str:
-    cells = "".join(f"<td>{format_number(score, position)}</td>" for position in range(3))
-    length = 0.0 if math.isnan(score.values[0]) else score.values[0]
-    style = "group" if score.color is None else "class"
-    name = swatch(score.color) + escape(score.name)
-    return (
-        f'<tr class="{style}"><th scope="row">{name}</th>{cells}'
-        f'<td class="bar"><i style="width:{length:.1f}%"></i></td></tr>'
-    )
-
-
-def swatch(color: tuple[int, int, int] | None) -> str:
-    """Returns a small square of a class colour, nothing for a group."""
-    if color is None:
+def _beside(score: Score, values: tuple[float, ...] | None, name: str) -> str:
+    if values is None:
         return ""
-    red, green, blue = color
-    return f'<i class="swatch" style="background:rgb({red},{green},{blue})"></i>'
+    change = values[0] - score.values[0]
+    gained = "" if math.isnan(change) else f' <i class="{direction(change)}">{signed(change)}</i>'
+    return f"<small>{escape(name)}: {number(values[0])}{gained}</small>"

@@ -1,0 +1,1 @@
+"""The report of a run, or of two: a page for finding faults."""
