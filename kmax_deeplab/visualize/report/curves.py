@@ -20,6 +20,7 @@ LAYER_LOSS = re.compile(r"(loss_\w+?)_(\d+)")
 """Name of a loss of one k-means layer: the final output's name and the layer's index."""
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 NUMBERED_ID = re.compile(r' id="(figure|axes|patch|line2d|matplotlib\.axis|text|[xy]tick)_\d+"')
+MARKER = re.compile(r'(<use [^>]*?|<path id="m\w+" [^>]*?) style="[^"]*"')
 SIZE = (4.6, 2.2)
 """(width, height) of a chart; in inches of 72 points."""
 BEGINNING = 0.1
@@ -151,7 +152,7 @@ def _as_svg(figure: Figure, title: str) -> str:
         figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
     svg = file.getvalue()
     svg = re.sub(r'id="(strong|other|faint)"', r'class="\1"', svg[svg.index("<svg") :])
-    svg = re.sub(r'(<use [^>]*?) style="[^"]*"', r"\1", svg)  # the page says how markers look
+    svg = MARKER.sub(r"\1", svg)  # the page says how markers look
     svg = NUMBERED_ID.sub("", svg)  # several charts of a page would have them alike
     name = f'<svg role="img" aria-label="{escape(title, quote=True)}"'
     return svg.replace("<svg", name, 1)

@@ -11,20 +11,30 @@ from kmax_deeplab.visualize.examples import Example, Panel
 
 MOST_IN_A_ROW = 4
 """Pictures side by side; more go into two rows."""
+WIDE = 1.6
+"""Width by height from which on pictures need more room."""
 
 
 def show_example(example: Example, anchor: str = "") -> str:
     """Shows an image with its panels, and its k-means layers below."""
     panels = "".join(map(show_panel, example.panels))
     layers = "".join(map(show_panel, example.layers))
-    columns = len(example.panels)
-    columns = columns if columns <= MOST_IN_A_ROW else -(-columns // 2)
+    columns = _columns(example)
     below = f'<div class="layers">{layers}</div>' if layers else ""
     named = f' id="{anchor}"' if anchor else ""
     return (
         f"<article{named}><h3>{escape(example.name)}</h3>"
         f'<div class="panels" style="--columns:{columns}">{panels}</div>{below}</article>'
     )
+
+
+def _columns(example: Example) -> int:
+    count = len(example.panels)
+    height, width = example.panels[0].picture.shape[:2]
+    most = MOST_IN_A_ROW if width < WIDE * height else MOST_IN_A_ROW // 2
+    if count > MOST_IN_A_ROW:
+        return -(-count // 2)
+    return min(count, most)
 
 
 def show_panel(panel: Panel) -> str:

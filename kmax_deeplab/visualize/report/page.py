@@ -20,7 +20,7 @@ from kmax_deeplab.visualize.report.tables import contents_list, section, swatch
 from kmax_deeplab.whole_files import write_text
 
 STYLE_SHEET, PROGRAM = (Path(__file__).with_name(f"report.{kind}") for kind in ("css", "js"))
-WIDE, LONG = ' class="wide"', 32
+WIDE, LONG = ' class="wide"', 40
 """Characters of a setting that takes a row of its own."""
 LAYERS_EXPLAINED = (
     "Below each image, the k-means layers from coarse to fine: every pixel has the pale colour of "

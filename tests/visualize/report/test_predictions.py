@@ -178,6 +178,13 @@ def test_what_is_wrong_bears_the_number_of_its_segment():
     assert plain.min(axis=2).max() < 100
 
 
+def test_a_folder_without_predictions_is_named(tmp_path, sides, capsys):
+    write(tmp_path, sides)
+    words = ["--predictions", tmp_path, "--truth", tmp_path / "truth.json"]
+    status = exit_status(load_script("tools/report.py").main, *words)
+    assert "predictions.json is missing" in f"{status} {capsys.readouterr().err}"
+
+
 def test_an_image_without_prediction_is_named(tmp_path, sides, capsys):
     write(tmp_path, sides)
     path = tmp_path / "found" / "predictions.json"
