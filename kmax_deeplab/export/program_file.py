@@ -1,5 +1,6 @@
 """A traced network enters, a file that torch.export loads anywhere leaves."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ def write_program(traced: Traced, path: Path) -> Parity:
         ValueError: it is not the same as the model.
     """
     with whole_file(path) as partial:
-        torch.export.save(traced.program, partial)
+        _save(traced, partial)
         network = torch.export.load(partial).module()
 
         def run(pixels: np.ndarray) -> list[np.ndarray]:
@@ -28,6 +29,11 @@ def write_program(traced: Traced, path: Path) -> Parity:
         exported = ExportedModel(traced.facts(), run, traced.batch)
         checked = compare(traced.predict, exported, traced.image)
         checked.require()
-        texts = traced.facts(checked.to_json()).to_texts()
-        torch.export.save(traced.program, partial, extra_files=texts)
+        _save(traced, partial, traced.facts(checked.to_json()).to_texts())
     return checked
+
+
+def _save(traced: Traced, path: Path, texts: dict[str, str] | None = None) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about weights on GPUs: ours are not
+        torch.export.save(traced.program, path, extra_files=texts)
