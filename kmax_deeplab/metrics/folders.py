@@ -82,8 +82,8 @@ def read_compared(
     path = predictions / "predictions.json" if predictions.is_dir() else predictions
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: predictions are a JSON of COCO's panoptic format with its PNGs, as "
-            "tools/predict.py writes them, or an evaluation with TEST.SAVE_PREDICTIONS True"
+            f"{path} is missing: predictions are a JSON of COCO's panoptic format with its PNGs, "
+            "as tools/predict.py writes them, or an evaluation with TEST.SAVE_PREDICTIONS True"
         )
     found = _require(path, "annotations")
     by_id = {entry["image_id"]: entry for entry in found}
