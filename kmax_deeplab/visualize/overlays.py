@@ -235,7 +235,7 @@ def _write_labels(
         if write_inside(canvas, piece, place, full, color) or not number:
             continue
         if position or not write_inside(canvas, piece, place, number, color):
-            write_inside(canvas, piece, place, number, color, SMALLER)
+            write_inside(canvas, piece, place, number, color, scale=SMALLER)
 
 
 def write_inside(
@@ -244,6 +244,7 @@ def write_inside(
     corner: np.ndarray,
     text: str,
     color: tuple[int, int, int],
+    *,
     scale: float = 1.0,
 ) -> bool:
     """Writes a text on a plate in the innermost place of a mask; returns whether it fits there.

@@ -75,7 +75,7 @@ def _with_numbers(clusters: np.ndarray, image: np.ndarray, palette: np.ndarray) 
         color = tuple(palette[query - 1].tolist())
         mask, text = clusters[box] == query - 1, f"q{query - 1}"
         if not write_inside(canvas, mask, corner, text, color):
-            write_inside(canvas, mask, corner, text, color, SMALLER)
+            write_inside(canvas, mask, corner, text, color, scale=SMALLER)
     return np.asarray(canvas).copy()
 
 
@@ -102,7 +102,7 @@ def _by_query(
         mask, corner = ids[boxes[i]] == i, np.array([side.start for side in boxes[i][::-1]])
         color = tuple(palette[query].tolist())
         if not write_inside(canvas, mask, corner, texts[i], color):
-            write_inside(canvas, mask, corner, f"q{query}", color, SMALLER)
+            write_inside(canvas, mask, corner, f"q{query}", color, scale=SMALLER)
     named = list(texts.values())
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     return Panel(

@@ -70,7 +70,7 @@ def draw_faults(
         mask = (truth, prediction)[side][box] == i
         corner = np.array([box[1].start, box[0].start])
         if not write_inside(canvas, mask, corner, text, COLORS[kind]):
-            write_inside(canvas, mask, corner, text, COLORS[kind], SMALLER)
+            write_inside(canvas, mask, corner, text, COLORS[kind], scale=SMALLER)
     return np.asarray(canvas).copy()
 
 
