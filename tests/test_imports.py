@@ -15,6 +15,7 @@ ROOMS = {
     "values": set(),
     "structures": {"values"},
     "noise": set(),
+    "revision": set(),
     "run_stamp": set(),
     "run_folder": {"checkpoint", "file_lock", "whole_files"},
     "command": set(),
@@ -33,7 +34,9 @@ ROOMS = {
     },
     "runtime": {"data", "model", "postprocessing", "predict", "values"},
     "export": {"data", "model", "predict", "runtime", "whole_files"},
-    "visualize": {"structures", "data", "postprocessing", "metrics", "whole_files"},
+    "visualize": {
+        *("structures", "data", "postprocessing", "metrics", "revision", "whole_files"),
+    },
     "benchmark": {"structures", "data"},
 }
 """Room of the core: the other rooms it may import. The edge, `d2`, may import them all."""

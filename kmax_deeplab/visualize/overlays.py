@@ -240,7 +240,7 @@ def _write_labels(
         if write_inside(canvas, piece, place, full, color, step) or not number:
             continue
         if position or not write_inside(canvas, piece, place, number, color, step):
-            write_inside(canvas, piece, place, number, color, step, SMALLER)
+            write_inside(canvas, piece, place, number, color, step, scale=SMALLER)
 
 
 def write_inside(
@@ -250,6 +250,7 @@ def write_inside(
     text: str,
     color: tuple[int, int, int],
     step: int = 1,
+    *,
     scale: float = 1.0,
 ) -> bool:
     """Writes a text on a plate in the innermost place of a mask; returns whether it fits there.

@@ -17,6 +17,8 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from kmax_deeplab.revision import find_revision
+
 LOGGERS = {"fvcore": "fvcore", "detectron2": "d2", "kmax_deeplab": "kmax"}
 """Who logs, and what that is called on the terminal."""
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ def log_start(cfg: CfgNode, command: object) -> None:
         "PyTorch": torch.__version__,
         "Detectron2": detectron2.__version__,
         "numpy": importlib.metadata.version("numpy"),
+        "revision": find_revision(),
     }
     listed = ", ".join(f"{library} {version}" for library, version in versions.items())
     logger.info(

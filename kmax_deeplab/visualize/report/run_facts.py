@@ -4,11 +4,12 @@ import os
 import platform
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from kmax_deeplab.revision import find_revision
 
 LOG = "log.txt"
 STAMP = re.compile(r"^\[(\d\d/\d\d \d\d:\d\d:\d\d)\]", re.MULTILINE)
@@ -56,20 +57,6 @@ def facts_of_training(folder: Path) -> dict[str, str]:
         "training machine": _first(MACHINE.findall(text)[-1:]),
     }
     return {name: value for name, value in found.items() if value}
-
-
-def find_revision() -> str:
-    """Returns the git revision of this code, "+" where files were changed, or "unknown"."""
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():  # installed, perhaps below somebody else's repository
-        return "unknown"
-    git = ["git", "-C", str(root)]
-    words = ["describe", "--always", "--dirty=+", "--exclude=*"]
-    try:
-        told = subprocess.run([*git, *words], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return told.stdout.strip() or "unknown"
 
 
 def _first(found: Sequence[str]) -> str:
