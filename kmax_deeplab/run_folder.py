@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kmax_deeplab import file_lock
 from kmax_deeplab.checkpoint.files import read_lazily
+from kmax_deeplab.checkpoint.pretrained import WEIGHTS
 from kmax_deeplab.whole_files import PARTIAL
 
 LAST = "last_checkpoint"
@@ -24,6 +25,8 @@ WRITTEN = (
     "events.out.tfevents.*",
 )
 """What a training leaves in its folder."""
+FINAL = ("model_final.safetensors", "model_final.pth")
+"""What a training is for."""
 EARLIER = "earlier"
 
 
@@ -79,6 +82,26 @@ def find_start(folder: Path) -> tuple[Path | None, str]:
     raise ValueError(
         f"{folder}: {fault}, and there is no other complete checkpoint: start over with --restart"
     )
+
+
+def weights_in(place: str) -> str:
+    """Returns the checkpoint of a folder, that of a run or one that `save_pretrained` wrote.
+
+    Args:
+        place: a folder, of whose numbered checkpoints the newest counts if there is no final one;
+            anything else stays itself.
+
+    Raises:
+        ValueError: the folder has no complete checkpoint.
+    """
+    folder = Path(place)
+    if not place or not folder.is_dir():
+        return place
+    whole = [folder / name for name in (*FINAL, WEIGHTS)]
+    found = next((path for path in whole if path.is_file()), None) or find_start(folder)[0]
+    if found is None:
+        raise ValueError(f"{folder} holds no checkpoint")
+    return str(found)
 
 
 def _fault(path: Path) -> str:

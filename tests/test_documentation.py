@@ -171,17 +171,21 @@ def test_the_python_examples_run_on_own_data(tmp_path, monkeypatch, capsys, one_
     monkeypatch.chdir(tmp_path)
     train_net.main(train_net.parse_args(["--config-file", config, *words]))
     data.write_image(tmp_path / "photo.jpg", np.full((30, 40), 90))
-    for page in ("README.md", "docs/GETTING_STARTED.md"):
+    cells, _ = load_script("datasets/cells_scene.py").draw_cells((100, 120), 9, seed=2)
+    Image.fromarray(cells).save("cells.png")
+    Path("configs").symlink_to(ROOT / "configs")
+    pages = {"README.md": "cells", "docs/GETTING_STARTED.md": "photo"}
+    for page, name in pages.items():
         names = {}
         (example,) = blocks(ROOT / page, "python")
         capsys.readouterr()
         exec(example, names)
         seen = names["seen"]
-        assert seen.panoptic.shape == (30, 40)
+        assert seen.panoptic.shape == seen.image.shape[:2]
         shown = [line for line in capsys.readouterr().out.splitlines() if " pixels" in line]
         assert len(shown) == len(seen.segments) > 0
         assert set(np.unique(seen.panoptic)) - {0} == {s.id for s in seen.segments}
-        assert Path("output/photo/photo.json").is_file()
+        assert Path(f"output/{name}/{name}.json").is_file()
 
 
 def test_the_example_for_deep_images_writes_what_is_accepted(tmp_path, monkeypatch):

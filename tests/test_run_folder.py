@@ -15,6 +15,7 @@ from kmax_deeplab.run_folder import (
     locked,
     require_vacant,
     set_aside,
+    weights_in,
 )
 
 LINES = [f'{{"iteration": {iteration}, "loss": 1.0}}\n' for iteration in (19, 39, 59)]
@@ -146,3 +147,13 @@ def test_scores_of_the_model_that_a_run_goes_on_with_stay(tmp_path):
 def test_a_run_without_metrics_is_left_alone(tmp_path):
     forget_metrics_from(tmp_path / "metrics.json", 0)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_checkpoint_of_a_folder_is_the_final_one_or_that_for_the_hub(tmp_path):
+    assert weights_in("") == ""
+    assert weights_in(str(tmp_path / "model.pth")) == str(tmp_path / "model.pth")
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        weights_in(str(tmp_path))
+    for name in ("model.safetensors", "model_final.pth", "model_final.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+        assert weights_in(str(tmp_path)) == str(tmp_path / name)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from predict import open_predictor
+from opening import add_model_options, open_predictor
 
 import kmax_deeplab
 from kmax_deeplab import command
@@ -44,16 +44,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", help="default: what the checkpoint says")
-    parser.add_argument("--weights", help="checkpoint; default: MODEL.WEIGHTS of the config")
-    parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
+    add_model_options(parser)
     parser.add_argument("--output", type=Path, required=True, help=" or ".join(SUFFIXES))
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--batch", default="1", help=f'images at a time, or "{OPEN}"; default 1')
     parser.add_argument("--image", type=Path, help="of the check; default: one is drawn")
     parser.add_argument("--half", action="store_true", help="also in float16")
     parser.add_argument("--int8", action="store_true", help="also with weights of 8 bits")
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(arguments)
 
 

@@ -28,13 +28,11 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+from opening import add_model_options, open_predictor
 from PIL import Image
 from tqdm import tqdm
 
 from kmax_deeplab import command
-from kmax_deeplab.checkpoint.identity import read_identity
-from kmax_deeplab.data.format.categories import Categories, align, read_categories
-from kmax_deeplab.predict.box import BOX
 from kmax_deeplab.predict.folder import predict_folder
 from kmax_deeplab.predict.image_ids import read_image_ids
 from kmax_deeplab.predict.images import name_images, require_apart
@@ -51,9 +49,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", help="default: what the checkpoint says")
-    parser.add_argument("--weights", help="checkpoint; default: the config's, or that in the box")
-    parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
+    add_model_options(parser)
     what = parser.add_argument_group("what to look at, one of")
     what.add_argument("images", nargs="*", help="images, folders of them, or patterns")
     what.add_argument("--input", nargs="+", default=[], help="the same")
@@ -73,50 +69,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     out.add_argument("--dataset-json", type=Path, help="whose ids images get")
     out.add_argument("--codec", default="mp4v", help="of the video, four letters")
     out.add_argument("--show", action="store_true", help="frames in a window too; Escape ends it")
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     args = parser.parse_args(arguments)
     args.input = [*args.input, *args.images]
     if (bool(args.input), bool(args.video_input), args.webcam is not None).count(True) != 1:
         parser.error("name images (--input), or a video (--video-input), or a camera (--webcam)")
     return args
-
-
-def open_predictor(args: argparse.Namespace) -> tuple[Predictor, Categories, str]:
-    """Returns what predicts, the categories to write, and where the weights are from.
-
-    Raises:
-        FileNotFoundError, ValueError: config, weights or classes are missing or do not fit.
-    """
-    given = read_categories(args.categories) if args.categories else None
-    weights = args.weights
-    if not weights and not args.config_file:
-        if not BOX.is_file():
-            raise ValueError("name a checkpoint (--weights), or a config that does (--config-file)")
-        weights = str(BOX)
-    if args.config_file or args.opts or not is_described(weights):
-        # Only a config needs Detectron2.
-        from kmax_deeplab.d2.engine.opening import PREDICT, open_model, open_run
-
-        words = {"weights": weights or "", "purpose": PREDICT, "given": given}
-        run = open_run(args.config_file, args.opts, **words)
-        predict = Predictor(open_model(run.cfg, run.categories))
-        return predict, run.categories, run.cfg.MODEL.WEIGHTS
-    predict = Predictor(weights)
-    own = predict.categories
-    return predict, align(given, own, whole=True) if given else own, weights
-
-
-def is_described(weights: str) -> bool:
-    """Returns whether a checkpoint says how its model is built; an address has no such say.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    if "://" in weights:
-        return False
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f"checkpoint {weights!r} does not exist")
-    return read_identity(weights).description is not None
 
 
 def adjust(predict: Predictor, args: argparse.Namespace) -> None:

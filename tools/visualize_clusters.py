@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from predict import open_predictor
+from opening import add_model_options, open_predictor
 from tqdm import tqdm
 
 from kmax_deeplab import command
@@ -36,9 +36,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", help="default: what the checkpoint says")
-    parser.add_argument("--weights", help="checkpoint; default: the config's, or that in the box")
-    parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
+    add_model_options(parser)
     parser.add_argument("--input", nargs="+", required=True, help="images, folders, or patterns")
     parser.add_argument("--output", type=Path, default=Path("output/clusters"), help="folder")
     parser.add_argument("--tile", type=int, help="side of the window in pixels; 0: whole images")
@@ -46,7 +44,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--crop", nargs=4, type=int, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"), help="in pixels"
     )
     parser.add_argument("--animation", nargs="*", choices=["gif", "mp4"], default=["gif"])
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
     return parser.parse_args(arguments)
 
 

@@ -17,10 +17,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from predict import open_predictor
+from opening import add_model_options, open_predictor
 
 from kmax_deeplab import command
-from kmax_deeplab.predict.box import BOX
 from kmax_deeplab.predict.predictor import Predictor
 
 MEGABYTES = 50
@@ -32,19 +31,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", help="default: what the checkpoint says")
-    parser.add_argument("--weights", help="checkpoint; default: the config's, or that in the box")
-    parser.add_argument("--categories", type=Path, help="JSON or table with the classes")
+    add_model_options(parser)
     parser.add_argument("--tile", type=int, help="side of the windows in pixels; 0: whole images")
     parser.add_argument("--most-pixels", type=float, default=4, help="of an image, in millions")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: others may come, too")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="on the internet, by Gradio's servers")
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE")
-    args = parser.parse_args(arguments)
-    if not args.weights and not args.config_file:
-        args.weights = str(BOX)
-    return args
+    return parser.parse_args(arguments)
 
 
 def serve(predict: Predictor, args: argparse.Namespace, folder: Path, *, wait: bool = True) -> str:

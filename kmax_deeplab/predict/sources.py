@@ -66,6 +66,8 @@ def read(name: str, image: Source, most_pixels: int) -> NamedImage:
         TypeError, ValueError: an array or tensor is no image of bytes.
     """
     if isinstance(image, str | Path):
+        if not Path(image).exists():
+            raise FileNotFoundError(f"{image} does not exist")
         return NamedImage(name, read_image(image, most_pixels))
     if isinstance(image, Image.Image):
         if image.mode not in MODES:

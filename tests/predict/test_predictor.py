@@ -137,7 +137,7 @@ def test_columns_go_in_and_out(predict, pixels, path):
         (np.zeros((5, 5, 2), np.uint8), ValueError, r"image 0 has the shape \(5, 5, 2\)"),
         (np.zeros((0, 5, 3), np.uint8), ValueError, r"image 0 has the shape \(0, 5, 3\)"),
         (Image.new("I;16", (4, 4)), ValueError, "image 0 has mode I;16: bring it to 8 bits"),
-        ("gone.png", FileNotFoundError, "gone.png"),
+        ("gone.png", FileNotFoundError, r"^gone\.png does not exist$"),
     ],
 )
 def test_what_is_no_image_is_refused(image, error, message, predict):

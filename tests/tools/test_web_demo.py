@@ -226,8 +226,12 @@ def test_the_webcam_s_picture_is_looked_at(open_page):
 
 def test_it_starts_with_the_model_in_the_box_for_this_machine_only():
     args = demo.parse_args([])
-    assert (args.weights, args.host, args.share) == (str(BOX), "127.0.0.1", False)
-    assert demo.parse_args(["--config-file", "some.yaml"]).weights is None
+    assert (args.host, args.share) == ("127.0.0.1", False)
+    predict, categories, weights = demo.open_predictor(args)
+    assert (weights, predict.inputs.tile) == (str(BOX), 128)
+    assert categories.names == ("nucleus", "background")
+    with pytest.raises(FileNotFoundError, match=r"some\.yaml"):
+        demo.open_predictor(demo.parse_args(["--config-file", "some.yaml"]))
 
 
 def test_without_gradio_it_says_what_to_install(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 leaves.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from kmax_deeplab.d2.engine.opening import EVALUATE, Run, fit, open_model, open_
 from kmax_deeplab.d2.engine.pictures import draw_examples
 from kmax_deeplab.d2.engine.testing import Tester
 from kmax_deeplab.metrics.folders import Labelled
-from kmax_deeplab.run_folder import find_start
+from kmax_deeplab.run_folder import weights_in
 from kmax_deeplab.visualize.report.page import Report
 from kmax_deeplab.visualize.report.predictions import (
     Predictions,
@@ -27,6 +28,8 @@ from kmax_deeplab.visualize.report.predictions import (
 )
 from kmax_deeplab.visualize.report.run_facts import facts_of_page, facts_of_training
 from kmax_deeplab.visualize.report.scores import read_scores
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,26 +105,10 @@ def _open_other(cfg: CfgNode, opts: Sequence[str], other: str) -> tuple[Predicti
     return predictions_of(cfg, other, "report_other"), metrics_beside(weights.parent)
 
 
-def weights_in(place: str) -> str:
-    """Returns the final checkpoint of a run's folder, or else its newest; a file stays itself.
-
-    Raises:
-        ValueError: the folder has no complete checkpoint.
-    """
-    folder = Path(place)
-    if not place or not folder.is_dir():
-        return place
-    final = [folder / f"model_final{suffix}" for suffix in (".safetensors", ".pth")]
-    found = next((path for path in final if path.is_file()), None) or find_start(folder)[0]
-    if found is None:
-        raise ValueError(f"{folder} has neither predictions.json nor a checkpoint")
-    return str(found)
-
-
 def _open(config_file: str | None, opts: Sequence[str], weights: str, dataset: str | None) -> Run:
     run = open_run(config_file, opts, weights=weights_in(weights))
     for sentence in run.sentences:
-        print(sentence)  # noqa: T201  a tool's own words
+        logger.warning(sentence)
     tested = run.cfg.DATASETS.TEST
     datasets = (dataset,) if dataset else tested
     if len(datasets) != 1 or datasets[0] not in tested:
