@@ -76,7 +76,7 @@ def read_member(members: Members, name: str) -> bytes:
         )
     offset, stored, size, checksum, method, flags = members.entries[row].tolist()
     _require_readable(f"{archive}: member {name}", max(stored, size), method, flags)
-    with open(archive, "rb") as file:
+    with open(archive, "rb", buffering=0) as file:  # a buffer would copy what is read once
         file.seek(offset)
         header = file.read(HEADER)
         lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:], "little")
