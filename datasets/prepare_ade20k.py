@@ -9,6 +9,8 @@ leaves, below that folder:
 - `ade20k_panoptic_{train,val}.json` and folders of PNGs: COCO's panoptic format.
 
     python datasets/prepare_ade20k.py --splits val --workers 8
+
+With --zips, images and scene labels are read from ADEChallengeData2016.zip, here and in training.
 """
 
 import argparse
@@ -18,10 +20,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from kmax_deeplab import command
 from kmax_deeplab.data.convert.archives import (
+    ade20k_archives,
+    ade20k_folder,
     is_image,
     map_in_processes,
     read_arguments,
@@ -29,6 +32,7 @@ from kmax_deeplab.data.convert.archives import (
     unpack_first,
 )
 from kmax_deeplab.data.format.derived_truth import instance_annotations
+from kmax_deeplab.data.format.images import find_files, open_picture
 from kmax_deeplab.data.format.pngs import encode_ids
 from kmax_deeplab.data.format.published import published_categories
 from kmax_deeplab.whole_files import write_json, write_png
@@ -50,8 +54,13 @@ THINGS = tuple(
 """Class of the instance categories 1, 2, ..., 100."""
 
 
-def unpack_archives(root: Path, folder: str) -> Path:
+def unpack_archives(root: Path, folder: str, *, zips: bool = False) -> Path:
     """Unpacks a split and returns the dataset's folder.
+
+    Args:
+        root: folder of datasets.
+        folder: of the split.
+        zips: whether what lies in a ZIP stays there.
 
     Raises:
         FileNotFoundError: images or annotations are in no archive either.
@@ -61,10 +70,11 @@ def unpack_archives(root: Path, folder: str) -> Path:
         # The larger archive holds the dataset's folder, the other one lies in it.
         target, prefix = (root, f"{ade.name}/") if archive.startswith(ade.name) else (ade, "")
         members = [f"{prefix}{kind}/{folder}/" for kind in kinds]
-        unpack_first([root / archive, ade / archive], target, members)
+        if not (zips and archive.endswith(".zip")):
+            unpack_first(ade20k_archives(ade, archive), target, members)
         for kind in kinds:
             remedy = f"download {archive} from http://sceneparsing.csail.mit.edu into {root}"
-            require(ade / kind / folder, remedy)
+            require(ade20k_folder(ade, f"{kind}/{folder}"), remedy)
     return ade
 
 
@@ -108,11 +118,11 @@ def convert_image(stem: str, ade: Path, split: str) -> tuple[dict, list[dict]]:
         ValueError: the two annotations contradict each other or what the format allows.
     """
     folder = SPLITS[split]
-    scene_file = ade / "annotations" / folder / f"{stem}.png"
-    with Image.open(scene_file) as file:
+    scene_file = ade20k_folder(ade, f"annotations/{folder}") / f"{stem}.png"
+    with open_picture(scene_file) as file:
         scene = np.asarray(file)
     instance_file = ade / "annotations_instance" / folder / f"{stem}.png"
-    with Image.open(require(instance_file, "unpack annotations_instance.tar again")) as file:
+    with open_picture(require(instance_file, "unpack annotations_instance.tar again")) as file:
         instances = np.asarray(file.convert("RGB"))
     if scene.shape != instances.shape[:2] or scene.max() > len(CATEGORIES):
         raise ValueError(f"{scene_file}: not (H, W) of 0 to 150, or unlike {instance_file}")
@@ -177,16 +187,19 @@ def is_complete(ade: Path, split: str, stems: Sequence[str], workers: int) -> bo
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    return read_arguments(__doc__.splitlines()[0], tuple(SPLITS), Path(__file__).parent, arguments)
+    folder, splits = Path(__file__).parent, tuple(SPLITS)
+    packed = "images and scene labels"
+    return read_arguments(__doc__.splitlines()[0], splits, folder, arguments, packed=packed)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prepares the splits that the command line names."""
     options = parse_args(arguments)
     for split in options.splits:
-        ade = unpack_archives(options.root, SPLITS[split])
-        stems = sorted(path.stem for path in (ade / "annotations" / SPLITS[split]).glob("*.png"))
-        images = ade / "images" / SPLITS[split]
+        ade = unpack_archives(options.root, SPLITS[split], zips=options.zips)
+        scenes = ade20k_folder(ade, f"annotations/{SPLITS[split]}")
+        stems = sorted(path.stem for path in find_files([scenes], {".png"}))
+        images = ade20k_folder(ade, f"images/{SPLITS[split]}")
         for stem in stems:
             require(images / f"{stem}.jpg", "unpack ADEChallengeData2016.zip again")
         if not is_complete(ade, split, stems, options.workers):

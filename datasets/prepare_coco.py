@@ -7,6 +7,9 @@ expects and `panoptic_semseg_{train,val}2017/*.png`: class 0 to 132 in the order
 ids, 255 where void.
 
     python datasets/prepare_coco.py --splits val --workers 8
+
+With --zips, images and panoptic PNGs stay in their archives, where training and evaluation read
+them; the archive of PNGs is taken out of the one that it lies in.
 """
 
 import argparse
@@ -19,6 +22,8 @@ import numpy as np
 
 from kmax_deeplab import command
 from kmax_deeplab.data.convert.archives import (
+    coco_archives,
+    coco_folder,
     is_image,
     map_in_processes,
     read_arguments,
@@ -27,47 +32,78 @@ from kmax_deeplab.data.convert.archives import (
 )
 from kmax_deeplab.data.format.derived_truth import semantic_map
 from kmax_deeplab.data.format.pngs import read_ids
+from kmax_deeplab.data.format.zips import is_file
 from kmax_deeplab.whole_files import write_png
 
 SPLITS = ("train", "val")
 VOID = 255
 PANOPTIC_ARCHIVE = "panoptic_annotations_trainval2017.zip"
 INSTANCE_ARCHIVE = "annotations_trainval2017.zip"
+REMEDY = "download {} from https://cocodataset.org/#download into {}"
 
 
-def unpack_archives(coco: Path, split: str) -> dict:
+def unpack_archives(coco: Path, split: str, *, zips: bool = False) -> tuple[dict, Path]:
     """Unpacks what is not there yet; archives may lie in `coco` or in its `annotations`.
 
+    Args:
+        coco: folder of the dataset.
+        split: of SPLITS.
+        zips: whether images and PNGs stay in their archives.
+
     Returns:
-        The panoptic JSON of the split.
+        The panoptic JSON of the split, and where its PNGs lie.
 
     Raises:
         FileNotFoundError: a file of the dataset is neither there nor in an archive.
     """
     name = f"{split}2017"
-    remedy = "download {} from https://cocodataset.org/#download into " + str(coco)
     panoptic = coco / "annotations" / f"panoptic_{name}.json"
     if not panoptic.is_file():
-        unpack_first(_places(coco, PANOPTIC_ARCHIVE), coco, [f"annotations/panoptic_{name}.json"])
-    content = json.loads(
-        require(panoptic, remedy.format(PANOPTIC_ARCHIVE)).read_text(encoding="utf-8")
-    )
-    pngs = [coco / f"panoptic_{name}" / entry["file_name"] for entry in content["annotations"]]
-    if not _all_there(pngs):
-        inner = f"panoptic_{name}.zip"
-        if not unpack_first(_places(coco, inner), coco, [f"panoptic_{name}/"]):
-            unpack_first(_places(coco, PANOPTIC_ARCHIVE), coco, [f"annotations/{inner}"])
-            unpack_first(_places(coco, inner), coco, [f"panoptic_{name}/"])
-    images = [coco / name / entry["file_name"] for entry in content["images"]]
-    if not _all_there(images):
-        unpack_first(_places(coco, f"{name}.zip"), coco, [f"{name}/"])
+        archives = coco_archives(coco, PANOPTIC_ARCHIVE)
+        unpack_first(archives, coco, [f"annotations/panoptic_{name}.json"])
+    require(panoptic, REMEDY.format(PANOPTIC_ARCHIVE, coco))
+    content = json.loads(panoptic.read_text(encoding="utf-8"))
+    pngs = [entry["file_name"] for entry in content["annotations"]]
+    place = provide(coco, f"panoptic_{name}", pngs, PANOPTIC_ARCHIVE, zips=zips)
+    images = [entry["file_name"] for entry in content["images"]]
+    provide(coco, name, images, f"{name}.zip", zips=zips)
     instances = coco / "annotations" / f"instances_{name}.json"
     if not instances.is_file():
-        unpack_first(_places(coco, INSTANCE_ARCHIVE), coco, [f"annotations/instances_{name}.json"])
-    _require_all(pngs, remedy.format(PANOPTIC_ARCHIVE))
-    _require_all(images, remedy.format(f"{name}.zip"))
-    require(instances, remedy.format(INSTANCE_ARCHIVE) + " (the official AP compares with it)")
-    return content
+        archives = coco_archives(coco, INSTANCE_ARCHIVE)
+        unpack_first(archives, coco, [f"annotations/instances_{name}.json"])
+    remedy = REMEDY.format(INSTANCE_ARCHIVE, coco)
+    require(instances, f"{remedy} (the official AP compares with it)")
+    return content, place
+
+
+def provide(coco: Path, name: str, files: Sequence[str], download: str, *, zips: bool) -> Path:
+    """Returns where the files of a folder lie; unpacks them if they are not there yet.
+
+    Args:
+        coco: folder of the dataset.
+        name: of the folder, and of its archive.
+        files: that it must hold.
+        download: that archive, or the one that it lies in.
+        zips: whether they stay in their archive.
+
+    Raises:
+        FileNotFoundError: a file is neither there nor in an archive.
+    """
+    archives = coco_archives(coco, f"{name}.zip")
+    packed = next((archive for archive in archives if archive.is_file()), None)
+    if not packed and not _all_there(coco / name, files):
+        unpack_first(coco_archives(coco, download), coco, [f"annotations/{name}.zip"])
+    if not zips and not _all_there(coco / name, files):
+        unpack_first(archives, coco, [f"{name}/"])
+    place = coco_folder(coco, name)
+    missing = [place / file for file in files if not is_file(place / file)]
+    if missing:
+        remedy = REMEDY.format(download, coco)
+        if zips and packed and place == coco / name:
+            remedy = f"remove {place} to have them read from {packed}, or leave out --zips"
+        others = f"neither do {len(missing) - 1} more of {len(files)} files"
+        require(missing[0], f"{others}: {remedy}")
+    return place
 
 
 def write_semantic(
@@ -84,7 +120,9 @@ def write_semantic(
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    return read_arguments(__doc__.splitlines()[0], SPLITS, Path(__file__).parent, arguments)
+    folder = Path(__file__).parent
+    packed = "images and panoptic PNGs"
+    return read_arguments(__doc__.splitlines()[0], SPLITS, folder, arguments, packed=packed)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,11 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_args(arguments)
     coco = require(options.root / "coco", "create it and put COCO's archives there")
     for split in options.splits:
-        content = unpack_archives(coco, split)
+        content, pngs = unpack_archives(coco, split, zips=options.zips)
         ids = [category["id"] for category in content["categories"]]
         job = partial(
             write_semantic,
-            pngs=coco / f"panoptic_{split}2017",
+            pngs=pngs,
             semantics=coco / f"panoptic_semseg_{split}2017",
             classes={category_id: index for index, category_id in enumerate(ids)},
         )
@@ -104,18 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"COCO {split}: {len(content['annotations'])} images are ready in {coco}")
 
 
-def _places(coco: Path, archive: str) -> tuple[Path, Path]:
-    return coco / archive, coco / "annotations" / archive
-
-
-def _all_there(paths: Sequence[Path]) -> bool:
-    return all(path.is_file() for path in paths)
-
-
-def _require_all(paths: Sequence[Path], remedy: str) -> None:
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        require(missing[0], f"neither do {len(missing) - 1} more of {len(paths)} files: {remedy}")
+def _all_there(folder: Path, files: Sequence[str]) -> bool:
+    return all(is_file(folder / file) for file in files)
 
 
 if __name__ == "__main__":

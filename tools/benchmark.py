@@ -5,6 +5,7 @@
     python tools/benchmark.py inference --config-file … --size 1281 1281
     python tools/benchmark.py postprocess --config-file … --size 1024 2048
     python tools/benchmark.py data --config-file … [--workers 16]
+    python tools/benchmark.py zips --config-file … [--workers 16]
     python tools/benchmark.py train --config-file … --compare other.yaml (or earlier.json)
     python tools/benchmark.py table first.json second.json …
 
@@ -12,7 +13,8 @@ Median and 95th percentile of the time, peak memory, operators, kernels and wait
 time of each room; `--trace` writes one step for chrome://tracing or https://ui.perfetto.dev.
 `--size` is that of the padded network input, for `postprocess` that of the results. On a CPU, peak
 memory is that of this process so far, PyTorch and its libraries included. `data` reads the training
-sets of the config, and synthetic images of 640 × 480 pixels where there are no such files.
+sets of the config, and synthetic images of 640 × 480 pixels where there are no such files; `zips`
+reads them from folders and from archives, one after the other.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from kmax_deeplab.d2.engine.measure import (
     measure_postprocessing,
     measure_training,
 )
-from kmax_deeplab.d2.engine.measure_data import measure_data
+from kmax_deeplab.d2.engine.measure_data import measure_data, measure_zips
 from kmax_deeplab.d2.engine.opening import NO_DATA, open_run
 from kmax_deeplab.whole_files import write_json
 
@@ -66,8 +68,13 @@ def data(args: argparse.Namespace, cfg: CfgNode) -> list[Measurement]:
     return measure_data(cfg, images, args.runs, args.workers, args.trace)
 
 
+def zips(args: argparse.Namespace, cfg: CfgNode) -> list[Measurement]:
+    """Measures the making of training samples from folders and from zips."""
+    return measure_zips(cfg, args.batch or 16 * max(args.workers, 1), args.runs, args.workers)
+
+
 SUBCOMMANDS: dict[str, Callable] = {
-    function.__name__: function for function in (train, inference, postprocess, data)
+    function.__name__: function for function in (train, inference, postprocess, data, zips)
 }
 
 
@@ -101,8 +108,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config-file", required=True)
     common.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
-    common.add_argument("--batch", type=int, help="images; default 2 in train, 16 in data, else 1")
-    common.add_argument("--workers", type=int, default=0, help="loading processes of data")
+    common.add_argument(
+        "--batch", type=int, help="images; default 2 in train, 16 in data and zips, else 1"
+    )
+    common.add_argument("--workers", type=int, default=0, help="loading processes of data and zips")
     common.add_argument("--runs", type=int, default=5, help="measured runs, after two to warm up")
     common.add_argument("--json", type=Path, help="where to write the results as JSON")
     common.add_argument("--trace", type=Path, help="where to write a Chrome trace of one run")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, find_files
+from kmax_deeplab.data.format.zips import is_file, is_folder
 from kmax_deeplab.whole_files import is_partial
 
 
@@ -12,9 +13,9 @@ def name_images(paths: Sequence[str | Path]) -> dict[str, Path]:
     """Finds images and names each by its path below the given folder, without suffix.
 
     Args:
-        paths: images of any name, folders that are searched with their subfolders, and patterns
-            such as `photos/**/*.jpg`, whose images are named from their first folder without a
-            wildcard on.
+        paths: images of any name, folders and zips that are searched with their subfolders, and
+            patterns such as `photos/**/*.jpg`, whose images are named from their first folder
+            without a wildcard on.
 
     Returns:
         Path by name, in order.
@@ -39,12 +40,12 @@ def name_images(paths: Sequence[str | Path]) -> dict[str, Path]:
 
 def _find(path: Path) -> tuple[Path, Iterable[Path]]:
     """Returns the folder from which images are named, and the images."""
-    if path.is_dir():
+    if is_folder(path):
         found = list(find_files([path], IMAGE_SUFFIXES))
         if not found:
             raise ValueError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
         return path, found
-    if path.exists():
+    if is_file(path) or path.exists():
         return path.parent, [path]
     if not glob.has_magic(str(path)):
         raise FileNotFoundError(f"{path} does not exist")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.zips import stored_in
 from kmax_deeplab.model.kmax import KMaXDeepLab
 
 Origin = dict[str, str]
@@ -71,10 +72,12 @@ def origin_of(model: KMaXDeepLab, weights: str | Path, categories: Categories) -
 def image_of(path: Path) -> list[int]:
     """Returns what tells an image file from a newer one: its bytes, and its age in nanoseconds.
 
+    Of an image in a zip they are the zip's.
+
     Raises:
         FileNotFoundError: there is no such file.
     """
-    status = path.stat()
+    status = stored_in(path).stat()
     return [status.st_size, status.st_mtime_ns]
 
 

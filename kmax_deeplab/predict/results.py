@@ -18,6 +18,7 @@ from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.contents import read_json
 from kmax_deeplab.data.format.images import find_files
 from kmax_deeplab.data.format.pngs import DamagedPngError, png_folder, read_note, write_ids
+from kmax_deeplab.data.format.zips import stored_in
 from kmax_deeplab.predict.image_ids import ImageId
 from kmax_deeplab.predict.listing import Entry, Listing
 from kmax_deeplab.predict.origin import Note, Origin, image_of
@@ -184,7 +185,7 @@ class Results:
 
     def _is_current(self, name: str, image: list[int]) -> bool:
         path = self.named.get(name)
-        return path is None or not path.exists() or image_of(path) == image
+        return path is None or not stored_in(path).exists() or image_of(path) == image
 
     def _is_done(self, name: str) -> bool:
         if name not in self.entries:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from kmax_deeplab.data.format.images import MODES, turn_upright
+from kmax_deeplab.data.format.zips import is_file, is_folder
 from kmax_deeplab.data.samples.reading import read_image
 from kmax_deeplab.predict.images import name_images
 
@@ -37,7 +38,7 @@ class NamedImage:
 def is_one(images: object) -> bool:
     """Returns whether something is one image, rather than several."""
     if isinstance(images, str | Path):
-        return not Path(images).is_dir()
+        return not is_folder(images)
     return isinstance(images, Image.Image) or getattr(images, "ndim", 4) < 4
 
 
@@ -46,7 +47,7 @@ def spread(images: Source | Iterable[Source]) -> Iterator[tuple[str, Source]]:
     if is_one(images) or isinstance(images, str | Path):
         images = [images]
     for number, image in enumerate(images):
-        if isinstance(image, str | Path) and Path(image).is_dir():
+        if isinstance(image, str | Path) and is_folder(image):
             yield from ((str(path), path) for path in name_images([Path(image)]).values())
         else:
             yield str(image) if isinstance(image, str | Path) else str(number), image
@@ -66,7 +67,7 @@ def read(name: str, image: Source, most_pixels: int) -> NamedImage:
         TypeError, ValueError: an array or tensor is no image of bytes.
     """
     if isinstance(image, str | Path):
-        if not Path(image).exists():
+        if not (is_file(image) or Path(image).exists()):
             raise FileNotFoundError(f"{image} does not exist")
         return NamedImage(name, read_image(image, most_pixels))
     if isinstance(image, Image.Image):

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from kmax_deeplab.data.check.dataset_check import DatasetReport
 from kmax_deeplab.data.check.json_check import Pair
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.images import open_picture
 from kmax_deeplab.data.format.pngs import read_ids
 from kmax_deeplab.visualize.contact_sheet import contact_sheet
 from kmax_deeplab.visualize.overlays import draw_panoptic
@@ -50,7 +51,7 @@ def draw_samples(report: DatasetReport, count: int, seed: int) -> np.ndarray | N
 
 def draw_pair(pair: Pair, categories: Categories) -> np.ndarray:
     """Draws an image with its labels, upright, shrunk to LONGEST_SIDE: (H, W, 3) uint8 RGB."""
-    with Image.open(pair.image_file) as opened:
+    with open_picture(pair.image_file) as opened:
         image = ImageOps.exif_transpose(opened).convert("RGB")
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     ids = Image.fromarray(read_ids(pair.png_file)).resize(image.size, Image.Resampling.NEAREST)

@@ -16,6 +16,7 @@ from kmax_deeplab.data.format.pngs import read_ids, read_predictions
 from kmax_deeplab.predict import predictor
 from kmax_deeplab.predict.outputs import KINDS
 from kmax_deeplab.predict.results import Results
+from tests.packed import pack, spoil
 from tests.scripts import exit_status
 from tests.tiny_model import tiny_command
 
@@ -239,3 +240,20 @@ def test_a_panoptic_png_of_an_image_in_tiles_can_be_read_again(tmp_path, monkeyp
     monkeypatch.setattr(images, "MAX_PIXELS", 10)
     Image.fromarray(noise()).save(tmp_path / "large.png")
     assert read_ids(tmp_path / "large.png").shape == SIZE
+
+
+def test_a_zip_of_images_is_predicted_like_their_folder(predict, photos, tmp_path, capfd):
+    assert predict("--input", photos) == 0
+    unpacked, entries = read_predictions(tmp_path / "out/predictions.json"), {}
+    for annotation, ids in unpacked:
+        entries[annotation["file_name"]] = ids
+    packed = pack(photos)
+    (tmp_path / "out").rename(tmp_path / "unpacked")
+    assert predict("--input", packed) == 0
+    for annotation, ids in read_predictions(tmp_path / "out/predictions.json"):
+        assert np.array_equal(ids, entries.pop(annotation["file_name"]))
+    assert not entries
+    capfd.readouterr()
+    spoil(packed.parent, (photos / "b.png").read_bytes())
+    assert predict("--input", packed) == 1
+    assert f"{packed.parent} is damaged at its member photos/b.png" in capfd.readouterr().err

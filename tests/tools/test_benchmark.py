@@ -102,3 +102,17 @@ def test_making_samples_is_measured_on_the_configs_own_data(tmp_path, monkeypatc
     entry = {"name": "benchmarked", **places}
     words = ("DATASETS.TRAIN", "('benchmarked',)", "DATASETS.PANOPTIC", repr([entry]))
     assert "from benchmarked, on one core" in measure_data(tmp_path, monkeypatch, *words)["title"]
+
+
+def test_samples_from_zips_are_measured_beside_those_from_folders(tmp_path, monkeypatch):
+    places = write_synthetic_dataset(
+        tmp_path / "own", 3, (40, 60), torch.Generator().manual_seed(0)
+    )
+    entry, path = {"name": "packed", **places}, tmp_path / "result.json"
+    words = ("DATASETS.TRAIN", "('packed',)", "DATASETS.PANOPTIC", repr([entry]))
+    options = ("--size", 65, 65, "--batch", 2, "--runs", 1, "--json", path)
+    run_benchmark(monkeypatch, "zips", "--config-file", CONFIG, *options, *words)
+    titles = [value["title"] for value in json.loads(path.read_text())]
+    assert [title.split(" from ")[1] for title in titles] == [
+        f"{kind} of packed, on one core" for kind in ("folders", "zips")
+    ]

@@ -1,7 +1,8 @@
 """The benchmarks under their released names, in the folders that Detectron2 expects.
 
 What enters: the folder of datasets. What leaves: catalog entries of COCO, Cityscapes and ADE20K
-that take the place of Detectron2's own; no file is read before someone asks for the records.
+that take the place of Detectron2's own; no file is read before someone asks for the records. Where
+a folder of images or PNGs is not there but its archive is, the images are read from that.
 
 Beside what every panoptic dataset has, their metadata name the ground truth of official figures:
 `json_file` (COCO's instance format), `sem_seg_root` (PNGs of classes) or, for Cityscapes, `gt_dir`.
@@ -15,6 +16,7 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from kmax_deeplab.d2.data.catalog import PanopticMetadata, load_panoptic
+from kmax_deeplab.data.convert.archives import ade20k_folder, coco_folder
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.published import published_categories
 
@@ -36,9 +38,9 @@ def register_benchmarks(root: Path | None = None) -> None:
 
 def _register_coco(coco: Path, split: str) -> None:
     places = {
-        "images": coco / f"{split}2017",
+        "images": coco_folder(coco, f"{split}2017"),
         "json": coco / "annotations" / f"panoptic_{split}2017.json",
-        "pngs": coco / f"panoptic_{split}2017",
+        "pngs": coco_folder(coco, f"panoptic_{split}2017"),
     }
     categories = published_categories("coco")
     instances = {"json_file": str(coco / "annotations" / f"instances_{split}2017.json")}
@@ -70,7 +72,11 @@ def _register_ade20k(ade: Path, split: str) -> None:
     name, folder = f"ade20k_panoptic_{split}", ADE20K_SPLITS[split]
     _register(
         name,
-        {"images": ade / "images" / folder, "json": ade / f"{name}.json", "pngs": ade / name},
+        {
+            "images": ade20k_folder(ade, f"images/{folder}"),
+            "json": ade / f"{name}.json",
+            "pngs": ade / name,
+        },
         published_categories("ade20k"),
         json_file=str(ade / f"ade20k_instance_{split}.json"),
         sem_seg_root=str(ade / "annotations_detectron2" / folder),

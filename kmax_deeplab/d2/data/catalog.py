@@ -16,6 +16,7 @@ from detectron2.data.catalog import Metadata
 
 from kmax_deeplab.d2.data.shared import read_shared
 from kmax_deeplab.data.format.categories import Categories, align
+from kmax_deeplab.data.format.zips import is_folder
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def register_panoptic(
 
     Args:
         name: name for DATASETS.TRAIN and DATASETS.TEST.
-        images: folder below which the JSON's images lie.
+        images: folder below which the JSON's images lie; like `pngs`, it may lie in a zip.
         json: COCO-panoptic JSON.
         pngs: folder below which the JSON's panoptic PNGs lie.
         evaluator: which metrics it is evaluated by, of `evaluation.build.EVALUATORS`.
@@ -215,7 +216,7 @@ def load_panoptic(
         ValueError: the JSON contradicts itself or describes no annotated image.
     """
     for what, folder in (("images", images), ("panoptic PNGs", pngs)):
-        if not Path(folder).is_dir():
+        if not is_folder(folder):
             raise FileNotFoundError(
                 f"{folder}: the folder of the {what} of dataset {name!r} does not exist; {REMEDY}"
             )

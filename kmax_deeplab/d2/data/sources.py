@@ -1,10 +1,9 @@
 """Where a registered dataset lies: a name enters, the places that its check looks at leave."""
 
-from pathlib import Path
-
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from kmax_deeplab.data.check.dataset_check import Source
+from kmax_deeplab.data.format.zips import is_file, is_folder
 
 DERIVED_NAMES = ("cityscapes_panoptic_seg",)
 """Evaluator types of datasets whose JSONs do not name the images as they lie in their folder."""
@@ -25,7 +24,7 @@ def panoptic_source(name: str) -> Source:
         raise ValueError(f"dataset {name!r} is no panoptic one: its metadata name no such files")
     files = None
     derived = metadata.get("evaluator_type") in DERIVED_NAMES
-    if derived and all(Path(place).exists() for place in places):
+    if derived and all(is_folder(place) or is_file(place) for place in places):
         files = {
             record["image_id"]: (record["file_name"], record["pan_seg_file_name"])
             for record in DatasetCatalog.get(name)

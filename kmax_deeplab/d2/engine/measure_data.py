@@ -5,7 +5,8 @@ from synthetic images of COCO's size.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from kmax_deeplab.d2.data import mapper
 from kmax_deeplab.d2.data.augmentations import ColorJitter
 from kmax_deeplab.d2.data.catalog import register_from_config, register_panoptic
 from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader
+from kmax_deeplab.data.format.zips import open_file
 from kmax_deeplab.data.samples import reading, view
 
 SYNTHETIC_SIZE = (480, 640)
 """(H, W) of synthetic images in pixels, the most common in COCO."""
 SYNTHETIC_COUNT = 16
+MOST_PACKED = 256
+"""Images of a dataset that are packed to compare zips with folders."""
 SEED = 0
 STAGES = (
     ("read image", view, "decode"),
@@ -52,19 +56,60 @@ def measure_data(
             which makes the same samples in each run and says what takes its time.
         trace: where to write a trace of one run.
     """
-    watched = {name: (owner, attribute) for name, owner, attribute in STAGES}
-    with training_records(cfg) as (source, records), one_core(), rooms(watched):
-        stream = TrainingStream(records, mapper.build_train_mapper(cfg, records), SEED)
-        size = " × ".join(map(str, cfg.INPUT.IMAGE_SIZE))
-        place = f"by {workers} processes" if workers else "on one core"
+    with training_records(cfg) as (source, records):
+        return [_measure_records(cfg, records, source, images, runs, workers, trace)]
+
+
+def measure_zips(cfg: CfgNode, images: int, runs: int, workers: int = 0) -> list[Measurement]:
+    """Measures the making of training samples from folders and, the same, from zips.
+
+    Args:
+        cfg, images, runs, workers: see `measure_data`; of its training sets, at most MOST_PACKED
+            images are packed, and used for both.
+    """
+    with training_records(cfg) as (source, records), tempfile.TemporaryDirectory() as folder:
+        places = {"folders": records[:MOST_PACKED]}
+        places["zips"] = pack_records(places["folders"], Path(folder))
         return [
-            measure(
-                _loaded(stream, images, workers) if workers else _made(stream, images),
-                title=f"{images} training samples of {size} from {source}, {place}",
-                **{"images": images, "device": torch.device("cpu"), "runs": runs, "trace": trace},
-                names=() if workers else tuple(watched),
-            )
+            _measure_records(cfg, records, f"{kind} of {source}", images, runs, workers)
+            for kind, records in places.items()
         ]
+
+
+def pack_records(records: Sequence[dict], folder: Path) -> list[dict]:
+    """Writes images and PNGs into archives, as they are; returns records that lead there."""
+    packed = [dict(record) for record in records]
+    for key in ("file_name", "pan_seg_file_name"):
+        archive = folder / f"{key}.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            for number, record in enumerate(packed):
+                name = f"{number}{Path(record[key]).suffix}"
+                with open_file(record[key]) as content:
+                    file.writestr(name, content.read())
+                record[key] = str(archive / name)
+    return packed
+
+
+def _measure_records(
+    cfg: CfgNode,
+    records: list[dict],
+    source: str,
+    images: int,
+    runs: int,
+    workers: int,
+    trace: Path | None = None,
+) -> Measurement:
+    watched = {name: (owner, attribute) for name, owner, attribute in STAGES}
+    size = " × ".join(map(str, cfg.INPUT.IMAGE_SIZE))
+    place = f"by {workers} processes" if workers else "on one core"
+    with one_core(), rooms(watched):
+        stream = TrainingStream(records, mapper.build_train_mapper(cfg, records), SEED)
+        return measure(
+            _loaded(stream, images, workers) if workers else _made(stream, images),
+            title=f"{images} training samples of {size} from {source}, {place}",
+            **{"images": images, "device": torch.device("cpu"), "runs": runs, "trace": trace},
+            names=() if workers else tuple(watched),
+        )
 
 
 def _made(stream: TrainingStream, images: int) -> Callable[[], object]:

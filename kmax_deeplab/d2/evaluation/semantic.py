@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.evaluation import SemSegEvaluator
-from PIL import Image
 
 from kmax_deeplab.d2.evaluation.task import Task
 from kmax_deeplab.data.format.categories import NOT_LISTED
 from kmax_deeplab.data.format.derived_truth import semantic_map
-from kmax_deeplab.data.format.images import UNREADABLE
+from kmax_deeplab.data.format.images import UNREADABLE, open_picture
+from kmax_deeplab.data.format.zips import is_folder
 from kmax_deeplab.data.samples.segments import read_true_ids, require_size
 from kmax_deeplab.whole_files import PARTIAL
 
@@ -126,7 +126,7 @@ class SemanticEvaluator(SemSegEvaluator):
 
 def _read_classes(png: str) -> np.ndarray:
     try:
-        with Image.open(png) as image:
+        with open_picture(png) as image:
             return np.asarray(image)
     except UNREADABLE as error:
         raise ValueError(f"{png}: cannot be read ({error}); restore it") from error
@@ -141,7 +141,7 @@ def semantic_files(task: Task) -> dict[str, str] | None:
     root = task.metadata.get("sem_seg_root")
     if root is None:
         return None
-    if not Path(root).is_dir():
+    if not is_folder(root):
         raise FileNotFoundError(
             f"{root}: the folder of the semantic PNGs of dataset {task.name!r} does not exist; "
             "create it (datasets/README.md) or set MODEL.KMAX_DEEPLAB.TEST.SEMANTIC_ON to False"

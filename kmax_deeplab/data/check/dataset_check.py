@@ -21,10 +21,12 @@ from kmax_deeplab.data.check.json_check import (
 from kmax_deeplab.data.format.contents import read_json
 from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 from kmax_deeplab.data.format.measures import count_queries
+from kmax_deeplab.data.format.zip_members import ZipError
+from kmax_deeplab.data.format.zips import is_folder
 
 REMEDY = "create it or correct the dataset's paths"
-UNUSABLE = ("missing-place", "bad-json", "outside")
-"""Faults of a JSON after which its files are not looked at."""
+UNUSABLE = ("missing-place", "damaged-zip", "bad-json", "outside")
+"""Faults of a JSON or its places after which its files are not looked at."""
 CHUNK = 8
 """Images handed to a process at a time."""
 
@@ -35,9 +37,9 @@ class Source:
 
     Attributes:
         name: for messages.
-        images: folder of the images.
+        images: folder of the images, perhaps in a zip.
         json: COCO-panoptic JSON.
-        pngs: folder of the panoptic PNGs.
+        pngs: folder of the panoptic PNGs, perhaps in a zip.
         files: image file and PNG by image id, where the JSON's names do not lead to them.
     """
 
@@ -88,7 +90,8 @@ def check_dataset(source: Source, workers: int = 1) -> DatasetReport:
     """
     report = DatasetReport(source)
     report.findings += check_places(source)
-    if not Path(source.json).is_file():
+    damaged = any(finding.kind == "damaged-zip" for finding in report.findings)
+    if damaged or not Path(source.json).is_file():
         return report
     try:
         content = read_json(source.json)
@@ -109,13 +112,15 @@ def check_dataset(source: Source, workers: int = 1) -> DatasetReport:
 
 
 def check_places(source: Source) -> list[Finding]:
-    """Finds folders and JSONs that do not exist."""
-    places = {"images": source.images, "panoptic PNGs": source.pngs}
-    found = [
-        Finding("missing-place", folder, f"the folder of the {what} does not exist; {REMEDY}")
-        for what, folder in places.items()
-        if not Path(folder).is_dir()
-    ]
+    """Finds folders, zips and JSONs that do not exist or cannot be read."""
+    found = []
+    for what, folder in {"images": source.images, "panoptic PNGs": source.pngs}.items():
+        try:
+            if not is_folder(folder):
+                message = f"the folder of the {what} does not exist; {REMEDY}"
+                found.append(Finding("missing-place", folder, message))
+        except ZipError as error:
+            found.append(Finding("damaged-zip", folder, str(error)))
     if not Path(source.json).is_file():
         found.append(Finding("missing-place", source.json, f"the JSON does not exist; {REMEDY}"))
     return found
@@ -131,7 +136,7 @@ def check_strays(reports: Sequence[DatasetReport]) -> list[Finding]:
     ):
         listed = {file for report in reports for file in _listed(report)}
         for folder in dict.fromkeys(getattr(report.source, folder_of) for report in reports):
-            if Path(folder).is_dir():
+            if is_folder(folder):
                 found += find_strays(kind, folder, suffixes, listed)
     return found
 

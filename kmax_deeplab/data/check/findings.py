@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 KINDS = {
     "missing-place": "a folder or the JSON does not exist",
+    "damaged-zip": "an archive that images or PNGs lie in cannot be read",
     "bad-json": "the JSON lacks a list or a field, or a value is of a wrong type",
     "outside": "a file name is absolute or climbs out of its folder",
     "bad-category": "a category cannot be, or an id or a name occurs twice",

@@ -4,7 +4,6 @@ and the true area and box of every segment leave.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -15,12 +14,14 @@ from kmax_deeplab.data.format.images import (
     UPRIGHT,
     HugeImageError,
     UnusableImageError,
+    identify,
     read_orientation,
     require_usable,
     upright_size,
 )
 from kmax_deeplab.data.format.measures import Measure, measure_segments
 from kmax_deeplab.data.format.pngs import read_ids
+from kmax_deeplab.data.format.zips import is_file, open_file
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def check_image(pair: Pair) -> ImageReport:
     """
     findings = []
     header = ids = None
-    if Path(pair.image_file).is_file():
+    if is_file(pair.image_file):
         try:
             header = _decode(pair.image_file)
         except UnusableImageError as error:
@@ -62,7 +63,7 @@ def check_image(pair: Pair) -> ImageReport:
             findings.append(Finding(kind, pair.image_file, str(error)))
         except Exception as error:  # a damaged file can raise anything
             findings.append(Finding("damaged-image", pair.image_file, _reason(error)))
-    if Path(pair.png_file).is_file():
+    if is_file(pair.png_file):
         try:
             ids = read_ids(pair.png_file)
         except Exception as error:
@@ -150,11 +151,11 @@ def _fixed(annotation: Mapping, report: ImageReport | None) -> list[dict]:
 
 
 def _decode(path: str) -> _Header:
-    try:
-        image = Image.open(path)
-    except Image.DecompressionBombError as error:
-        raise HugeImageError(str(error)) from error
-    with image:
+    with open_file(path) as file:
+        try:
+            image = identify(file)
+        except Image.DecompressionBombError as error:
+            raise HugeImageError(str(error)) from error
         require_usable(image)
         image.load()  # all of it: a truncated file opens like a whole one
         return _Header(image.size[::-1], upright_size(image), read_orientation(image))

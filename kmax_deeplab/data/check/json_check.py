@@ -18,6 +18,7 @@ from kmax_deeplab.data.format.contents import (
 )
 from kmax_deeplab.data.format.images import find_files
 from kmax_deeplab.data.format.pngs import MAX_ID
+from kmax_deeplab.data.format.zips import is_file
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def check_files(pairs: Iterable[Pair], json_file: str) -> list[Finding]:
     found = []
     for pair in pairs:
         for kind, path in (("missing-image", pair.image_file), ("missing-png", pair.png_file)):
-            if not Path(path).is_file():
+            if not is_file(path):
                 message = f"does not exist, but {json_file} lists it (image {pair.image['id']!r})"
                 found.append(Finding(kind, path, message))
     return found

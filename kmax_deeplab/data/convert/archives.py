@@ -18,11 +18,16 @@ from typing import IO, Any
 from PIL import Image
 from tqdm import tqdm
 
+from kmax_deeplab.data.format.zips import choose_folder, is_file, is_folder
 from kmax_deeplab.whole_files import whole_file
 
 
 def read_arguments(
-    description: str, splits: Sequence[str], default_root: Path, argv: Sequence[str] | None
+    description: str,
+    splits: Sequence[str],
+    default_root: Path,
+    argv: Sequence[str] | None,
+    packed: str = "",
 ) -> argparse.Namespace:
     """Reads the command line that all preparation scripts have.
 
@@ -31,10 +36,13 @@ def read_arguments(
         splits: names that `--splits` accepts; all of them by default.
         default_root: folder of datasets where neither `--root` nor $DETECTRON2_DATASETS names one.
         argv: words of the command line; None takes those of this process.
+        packed: what `--zips` leaves in its archives; empty: there is no such option.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--splits", nargs="+", choices=splits, default=list(splits))
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    if packed:
+        parser.add_argument("--zips", action="store_true", help=f"leave {packed} in their zips")
     root = Path(os.environ.get("DETECTRON2_DATASETS", default_root))
     parser.add_argument("--root", type=Path, default=root, help=f"folder of datasets ({root})")
     options = parser.parse_args(argv)
@@ -42,13 +50,34 @@ def read_arguments(
     return options
 
 
+def coco_folder(coco: Path, name: str) -> Path:
+    """Returns where a folder of COCO lies: unpacked or, where it is not, in its archive."""
+    return choose_folder(coco / name, coco_archives(coco, f"{name}.zip"), name)
+
+
+def coco_archives(coco: Path, archive: str) -> tuple[Path, Path]:
+    """Returns the places in which an archive of COCO may lie."""
+    return coco / archive, coco / "annotations" / archive
+
+
+def ade20k_folder(ade: Path, name: str) -> Path:
+    """Returns where a folder of ADE20K lies: unpacked or, where it is not, in its archive."""
+    return choose_folder(ade / name, ade20k_archives(ade, f"{ade.name}.zip"), f"{ade.name}/{name}")
+
+
+def ade20k_archives(ade: Path, archive: str) -> tuple[Path, Path]:
+    """Returns the places in which an archive of ADE20K may lie."""
+    return ade.parent / archive, ade / archive
+
+
 def require(path: Path, remedy: str) -> Path:
-    """Returns a path that exists.
+    """Returns a path that exists, perhaps in a zip.
 
     Raises:
         FileNotFoundError: it does not; the message says what to do.
+        ZipError: it leads through a damaged archive.
     """
-    if not path.exists():
+    if not (path.exists() or is_file(path) or is_folder(path)):
         raise FileNotFoundError(f"{path} does not exist; {remedy}")
     return path
 

@@ -7,11 +7,14 @@ owner knows.
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os.path import splitext
 from pathlib import Path
+from typing import IO
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from kmax_deeplab.data.format.zips import list_files, open_file
 from kmax_deeplab.whole_files import is_partial
 
 MAX_PIXELS = 2**26
@@ -51,6 +54,30 @@ class UnusableImageError(ValueError):
 
 class HugeImageError(UnusableImageError):
     """An image has more pixels than MAX_PIXELS."""
+
+
+@contextmanager
+def open_picture(path: str | Path) -> Iterator[Image.Image]:
+    """Opens an image file, which may lie in a zip, as it is stored and not yet decoded.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError, …: one of UNREADABLE, here or where it is decoded: the file is damaged.
+    """
+    with open_file(path) as file:
+        yield identify(file)
+
+
+def identify(file: IO[bytes]) -> Image.Image:
+    """Returns the image in an open file, not decoded yet.
+
+    Raises:
+        OSError, …: one of UNREADABLE: it is damaged, or no image.
+    """
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError as error:
+        raise UnidentifiedImageError("no image of a known format") from error
 
 
 def require_pixels(image: Image.Image, most: int | None = None) -> None:
@@ -116,10 +143,14 @@ def _is_cut_off(image: Image.Image) -> bool:
 def find_files(folders: Iterable[str | Path], suffixes: Iterable[str]) -> Iterator[Path]:
     """Yields the files below folders that have one of the suffixes (lower case), in order.
 
+    A zip, and a folder in one, counts as a folder.
+
     What an interrupted writer left behind is no file of anyone.
     """
     for folder in folders:
-        found = [name for name in _walk(str(folder)) if splitext(name)[1].lower() in suffixes]
+        packed = list_files(folder)
+        names = _walk(str(folder)) if packed is None else packed
+        found = [name for name in names if splitext(name)[1].lower() in suffixes]
         for path in map(Path, sorted(found, key=lambda name: name.split(os.sep))):
             if not is_partial(path):
                 yield path

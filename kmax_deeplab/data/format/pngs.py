@@ -16,6 +16,7 @@ from kmax_deeplab.data.format.images import (
     MAX_TILED_PIXELS,
     UNREADABLE,
     UnusableImageError,
+    open_picture,
     require_pixels,
 )
 from kmax_deeplab.whole_files import whole_file, write_json
@@ -76,7 +77,7 @@ def read_ids(path: str | Path) -> np.ndarray:
         ValueError: it is too large or not an RGB image; the message names it.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             require_pixels(image, MAX_TILED_PIXELS)
             if image.mode not in ("RGB", "RGBA"):
                 raise UnusableImageError(f"has mode {image.mode}, a panoptic PNG has RGB colours")
@@ -110,7 +111,7 @@ def read_note(path: str | Path) -> str | None:
         DamagedPngError: it is no image; the message names it.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return image.info.get(NOTE)
     except FileNotFoundError:
         raise

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from kmax_deeplab.data.format.images import (
     MAX_PIXELS,
     UNREADABLE,
     UnusableImageError,
+    identify,
     require_usable,
     turn_upright,
 )
 from kmax_deeplab.data.format.pngs import DamagedPngError, read_ids
+from kmax_deeplab.data.format.zips import open_file
 from kmax_deeplab.data.samples.segments import (
     LabelledImage,
     Labels,
@@ -31,7 +33,6 @@ MISSING = (
     "is missing, but the dataset's JSON lists it: restore it or correct the folders in "
     "DATASETS.PANOPTIC"
 )
-NO_IMAGE = "cannot be read (no image of a known format)"
 
 
 class UnreadableImageError(OSError):
@@ -129,7 +130,7 @@ def open_image(path: str | Path, most_pixels: int = MAX_PIXELS) -> Iterator[Imag
             kind that is not looked at (see `data.format.images`).
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115  closed below
+        file = open_file(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} {MISSING}") from error
     except OSError as error:
@@ -145,12 +146,10 @@ def open_image(path: str | Path, most_pixels: int = MAX_PIXELS) -> Iterator[Imag
 
 def _open_upright(file: IO[bytes], path: str | Path, most_pixels: int) -> Image.Image:
     try:
-        image = Image.open(file)
+        image = identify(file)
         require_usable(image, most_pixels)
         return turn_upright(image)
     except UnusableImageError as error:
         raise UnreadableImageError(0, str(error), str(path)) from error
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(0, NO_IMAGE, str(path)) from error
     except UNREADABLE as error:
         raise UnreadableImageError(0, f"cannot be read ({error})", str(path)) from error

@@ -12,6 +12,7 @@ from kmax_deeplab.data.check.findings import KINDS, Finding
 from kmax_deeplab.data.check.image_check import fixed_content, measure_segments
 from kmax_deeplab.data.format.pngs import read_ids, write_ids
 from tests.own_data import CELL, CROWD, GROUND, SIZE, OwnData, truncate
+from tests.packed import pack, spoil, truncate_archive
 
 
 @pytest.fixture
@@ -114,8 +115,15 @@ def move_pngs(data):
     return data.pngs
 
 
+def cut_zip(data):
+    data.images = str(pack(Path(data.images)))
+    truncate_archive(Path(data.images).parent)
+    return data.images
+
+
 FAULTS = {
     "missing-place": move_pngs,
+    "damaged-zip": cut_zip,
     "bad-json": change_json(lambda data: data.content["annotations"][0].pop("file_name")),
     "outside": change_json(lambda d: d.content["images"][0].update(file_name="../a.png")),
     "bad-category": change_json(lambda data: data.content["categories"][0].update(name="cell")),
@@ -153,6 +161,27 @@ def test_every_kind_of_fault_is_planted_below():
 
 def test_a_clean_dataset_has_no_finding(data):
     assert check(data)[1] == []
+
+
+def test_a_dataset_in_zips_is_checked_like_one_in_folders(data):
+    photo = data.image_path(0).read_bytes()
+    Path(data.images, "part1/forgotten.png").write_bytes(photo[::-1])
+    data.png_path(1).unlink()
+    names = [str(data.image_path(0)), str(data.png_path(1)), f"{data.images}/part1/forgotten.png"]
+    folders = data.images, data.pngs
+    data.images, data.pngs = str(pack(Path(data.images))), str(pack(Path(data.pngs)))
+    spoil(Path(data.images).parent, photo)
+    _, found = check(data)
+    expected = [
+        names[0].replace(folders[0], data.images),
+        names[1].replace(folders[1], data.pngs),
+        names[2].replace(folders[0], data.images),
+    ]
+    kinds = "damaged-image", "missing-png", "stray-image"
+    assert {finding.kind: finding.file for finding in found} == dict(
+        zip(kinds, expected, strict=True)
+    )
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
