@@ -9,7 +9,6 @@ are drawn, that is less than four cells. Crowds are left out throughout, as in t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -22,8 +21,6 @@ MOST_SMALL = 0.05
 """Share of small things that proposals leave."""
 STEP = 32
 """Inputs are 32k + 1 pixels wide and high."""
-CHUNK = 64
-"""Rows of windows that are counted at a time."""
 REMEDY = "python datasets/check.py --fix OUT.json writes a JSON with what is missing"
 
 
@@ -181,24 +178,6 @@ def widest_tile(profile: Profile, side: int, most: float = MOST_SMALL) -> int:
     return max(int(side * np.sqrt(area) / SMALL_SIDE), 1)
 
 
-def needed_in_windows(profile: Profile, tile: int) -> list[int]:
-    """Counts the queries that the fullest window of each image needs.
-
-    Windows lie half a side apart, segments are taken to fill their boxes: what a model that looks
-    at windows needs at most, up to where they lie.
-
-    Args:
-        profile: of the dataset.
-        tile: side of the windows in the image's pixels.
-    """
-    order = np.argsort(profile.image, kind="stable")
-    bounds = np.searchsorted(profile.image[order], np.arange(len(profile.sizes) + 1))
-    return [
-        _most_in_window(profile, order[begin:end], profile.sizes[index], tile)
-        for index, (begin, end) in enumerate(pairwise(bounds))
-    ]
-
-
 def describe_quantiles(values: Sequence[float]) -> str:
     """Says how large values are: half, nine tenths between, the largest."""
     if not len(values):
@@ -230,33 +209,3 @@ def _measures(segment: Mapping, listed: Mapping, file_name: str) -> tuple[float,
     if not isinstance(area, int | float) or not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"{where} has the area {area!r} and the bbox {box!r}: {REMEDY}")
     return listed[segment["category_id"]], area, *box
-
-
-def _most_in_window(profile: Profile, segments: np.ndarray, size: np.ndarray, tile: int) -> int:
-    left, top, width, height = profile.boxes[segments].T
-    is_thing = profile.is_thing[segments]
-    stuff = profile.category[segments][~is_thing]
-    across = _meets(_starts(size[1], tile), tile, left, width)  # (columns, M)
-    down = _meets(_starts(size[0], tile), tile, top, height)  # (rows, M)
-    of_class = np.unique(stuff)[:, None] == stuff  # (classes of stuff, S)
-    most = 0
-    for begin in range(0, len(down), CHUNK):
-        rows = down[begin : begin + CHUNK].astype(np.float32)
-        things = rows[:, is_thing] @ across[:, is_thing].T.astype(np.float32)  # (rows, columns)
-        for members in of_class:
-            inside = rows[:, ~is_thing][:, members] @ across[:, ~is_thing][:, members].T
-            things += inside > 0
-        most = max(most, int(things.max(initial=0)))
-    return most
-
-
-def _starts(length: int, tile: int) -> np.ndarray:
-    """Returns where windows half a side apart begin along an axis."""
-    step, last = max(tile // 2, 1), max(length - tile, 0)
-    return np.minimum(np.arange(0, last + step, step), last)
-
-
-def _meets(starts: np.ndarray, tile: int, begin: np.ndarray, extent: np.ndarray) -> np.ndarray:
-    """Returns (windows, M) whether each window shares pixels with each box, along an axis."""
-    starts = starts[:, None]
-    return (begin < starts + tile) & (begin + extent > starts)

@@ -4,12 +4,12 @@ import pytest
 from kmax_deeplab.data.check.profile import (
     describe_quantiles,
     least_input,
-    needed_in_windows,
     profile_classes,
     profile_dataset,
     small_share,
     widest_tile,
 )
+from kmax_deeplab.data.check.window_queries import needed_in_windows
 
 CATEGORIES = [
     {"id": 5, "name": "cell", "isthing": 1},
