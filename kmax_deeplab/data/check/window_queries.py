@@ -1,4 +1,4 @@
-"""How many queries the windows of large images ask for: a profile and a side enter, counts leave."""
+"""The queries that windows of large images need: a profile and a side enter, counts leave."""
 
 from itertools import pairwise
 
