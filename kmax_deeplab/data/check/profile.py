@@ -41,7 +41,7 @@ class Profile:
 
     Attributes:
         sizes: (I, 2) height and width of each image in pixels.
-        needed: (I,) queries that each image needs.
+        needed: queries that each image needs, I of them.
         names: of the classes.
         is_thing_class: (K,) whether a class is a thing.
         image: (M,) the image that each segment lies in, an index into `sizes`.
@@ -51,7 +51,7 @@ class Profile:
     """
 
     sizes: np.ndarray
-    needed: np.ndarray
+    needed: tuple[int, ...]
     names: tuple[str, ...]
     is_thing_class: np.ndarray
     image: np.ndarray
@@ -114,13 +114,31 @@ def profile_dataset(content: Mapping) -> Profile:
     table = np.array(rows, dtype=np.float64).reshape(-1, 7)
     return Profile(
         sizes=np.array(sizes),
-        needed=np.array(needed),
+        needed=tuple(needed),
         names=tuple(str(category["name"]) for category in content["categories"]),
         is_thing_class=is_thing_class,
         image=table[:, 0].astype(np.int64),
         category=table[:, 1].astype(np.int64),
         areas=table[:, 2],
         boxes=table[:, 3:],
+    )
+
+
+def join_profiles(profiles: Sequence[Profile]) -> Profile:
+    """Makes one of several datasets; their classes are told apart by name."""
+    kinds = {n: t for p in profiles for n, t in zip(p.names, p.is_thing_class, strict=True)}
+    names = tuple(kinds)
+    starts = np.cumsum([0, *(len(p.sizes) for p in profiles)])
+    order = [np.array([names.index(name) for name in p.names]) for p in profiles]
+    return Profile(
+        sizes=np.concatenate([p.sizes for p in profiles]),
+        needed=tuple(count for p in profiles for count in p.needed),
+        names=names,
+        is_thing_class=np.array(list(kinds.values()), dtype=bool),
+        image=np.concatenate([p.image + s for p, s in zip(profiles, starts[:-1], strict=True)]),
+        category=np.concatenate([o[p.category] for p, o in zip(profiles, order, strict=True)]),
+        areas=np.concatenate([p.areas for p in profiles]),
+        boxes=np.concatenate([p.boxes for p in profiles]),
     )
 
 

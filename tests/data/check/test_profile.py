@@ -48,7 +48,7 @@ def profile():
 
 
 def test_segments_queries_and_classes_are_counted_without_crowds(profile):
-    assert profile.needed.tolist() == [3, 1]
+    assert profile.needed == (3, 1)
     assert profile.thing_areas.tolist() == [16, 64, 1600]
     assert profile.thing_sides.tolist() == [4, 8, 40]
     assert profile.sizes.tolist() == [[100, 200], [100, 200]] and profile.one_size
