@@ -33,15 +33,20 @@ class ImageReport:
         findings: its faults.
         notes: on what may be right.
         rows: (S, 6) int32, of each segment of the JSON that has pixels: id, area, box.
-        pixels: of the PNG; 0 if it could not be read.
+        size: (height, width) of the PNG in pixels; (0, 0) if it could not be read.
         fingerprint: of the image; None if it could not be read, or shows nothing.
     """
 
     findings: Sequence[Finding] = ()
     notes: Sequence[Finding] = ()
     rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.int32))
-    pixels: int = 0
+    size: tuple[int, int] = (0, 0)
     fingerprint: Fingerprint | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Of the PNG."""
+        return self.size[0] * self.size[1]
 
     @property
     def measures(self) -> dict[int, Measure]:
@@ -100,7 +105,7 @@ def check_image(pair: Pair, things: Collection = ()) -> ImageReport:
         (s["id"], (m := measures[s["id"]]).area, *m.bbox) for s in segments if s["id"] in measures
     ]
     rows = np.array(rows, np.int32).reshape(-1, 6)
-    return ImageReport(findings, notes, rows, ids.size, fingerprint)
+    return ImageReport(findings, notes, rows, ids.shape, fingerprint)
 
 
 def check_segments(
