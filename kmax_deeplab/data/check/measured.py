@@ -126,14 +126,14 @@ def describe_report(report: DatasetReport) -> list[tuple[str, str]]:
         ("never used", ", ".join(each.name for each in classes if not each.segments) or "none"),
         ("balance", describe_balance(classes, len(report.pairs))),
         ("queries", f"needed by an image: {describe_distribution(needed)}"),
-        ("", f"{KEY} {propose_queries(needed)} is enough"),
+        ("queries to take", f"{KEY} {propose_queries(needed)} is enough"),
     ]
     if profile:
         pixels, labelled = profile.sizes.prod(axis=1).sum(), sum(each.pixels for each in classes)
         rows += [
             ("unlabelled", f"{1 - labelled / pixels:.1%} of the pixels"),
-            ("longer sides", f"of images {describe_quantiles(profile.longest_sides)} pixels"),
-            ("", f"of things {describe_quantiles(profile.thing_sides)} pixels"),
-            ("input", propose_input(profile)),
+            ("size of images", f"longer side: {describe_quantiles(profile.longest_sides)} pixels"),
+            ("size of things", f"longer side: {describe_quantiles(profile.thing_sides)} pixels"),
+            ("input to take", propose_input(profile)),
         ]
     return rows

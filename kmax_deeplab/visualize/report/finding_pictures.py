@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from kmax_deeplab.data.check.dataset_check import DatasetReport
 from kmax_deeplab.data.check.findings import Finding
 from kmax_deeplab.data.check.json_check import Pair
+from kmax_deeplab.data.check.label_noise import ALL_NEIGHBOURS
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.measures import measure_segments
 from kmax_deeplab.data.format.pngs import read_ids
 from kmax_deeplab.visualize.examples import Example, Panel, enlargement
 from kmax_deeplab.visualize.overlays import draw_panoptic, magnify
@@ -75,12 +76,18 @@ def _draw_beside(finding: Finding) -> Example:
 
 
 def _draw_segment(finding: Finding, pair: Pair, categories: Categories) -> Example:
-    """Draws a labelled image, and the surroundings of the first segment that is meant."""
+    """Draws a labelled image, and what surrounds the first segment that is meant, or its speck."""
     meant, ids = finding.segments[0], read_ids(pair.png_file)
-    left, top, width, height = measure_segments(ids)[meant].bbox
-    side = max(LEAST_WINDOW, 2 * max(width, height))
-    rows = _window(top + height // 2, side, ids.shape[0])
-    columns = _window(left + width // 2, side, ids.shape[1])
+    mask = ids == meant
+    if finding.kind == "specks":
+        pieces, _ = ndimage.label(mask, ALL_NEIGHBOURS)
+        mask = pieces == np.bincount(pieces.ravel()).argmin()
+    boxes = ndimage.find_objects(mask.astype(np.uint8))[0]
+    side = max(LEAST_WINDOW, *(2 * (box.stop - box.start) for box in boxes))
+    rows, columns = (
+        _window((box.start + box.stop) // 2, side, length)
+        for box, length in zip(boxes, ids.shape, strict=True)
+    )
     whole = draw_pair(pair, categories).panels[-1].picture
     marked = _mark(whole, rows, columns, len(whole) / len(ids))
     pixels, near = np.asarray(read_upright(pair.image_file))[rows, columns], ids[rows, columns]

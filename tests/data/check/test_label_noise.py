@@ -40,8 +40,8 @@ def test_the_note_names_pixels_and_ends_after_ten():
     ids = canvas(*((i, 0, 3 * i, 1, 1) for i in range(1, 14)))
     segments = [{"id": i, "category_id": THING} for i in range(1, 14)]
     (found,) = find_noise(ids, measure_segments(ids), segments, {THING}, "a.png")
-    assert found.message.startswith("segments 1 (1 pixels), 2 (1 pixels), 3")
-    assert found.message.endswith("10 (1 pixels) and 3 more")
+    assert found.message.startswith("segments 1 (1 pixel), 2 (1 pixel), 3")
+    assert found.message.endswith("10 (1 pixel) and 3 more")
 
 
 def test_a_thing_over_nearly_all_of_the_image_is_noted_and_stuff_is_not():
