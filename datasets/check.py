@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from check_text import print_findings, print_report
+from check_text import print_findings, print_summary
 
 from kmax_deeplab import command
 from kmax_deeplab.data.check.dataset_check import (
@@ -32,6 +32,7 @@ from kmax_deeplab.data.check.dataset_check import (
 from kmax_deeplab.data.check.duplicates import check_duplicates
 from kmax_deeplab.data.check.findings import KINDS, NOTES
 from kmax_deeplab.data.check.image_check import fixed_content
+from kmax_deeplab.data.check.measured import summarize
 from kmax_deeplab.visualize.report.dataset_page import write_dataset_page
 from kmax_deeplab.visualize.samples import draw_samples, sample_sheet
 from kmax_deeplab.whole_files import write_json, write_png
@@ -137,8 +138,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--fix writes one JSON, but there are {len(sources)} datasets")
     reports = [check_dataset(source, args.workers) for source in sources]
     samples = [draw_samples(report, args.samples, args.seed) for report in reports]
-    for report, drawn in zip(reports, samples, strict=True):
-        print_report(report)
+    summaries = [summarize(report) for report in reports]
+    for report, summary, drawn in zip(reports, summaries, samples, strict=True):
+        print_summary(summary)
         if drawn:
             path = args.output / f"{place_name([report.source])}.png"
             write_png(path, sample_sheet(drawn))
@@ -149,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     findings += check_strays(reports) + check_duplicates(reports)
     print_findings(findings, args.list, args.allow, args.deny)
     page = args.output / f"{place_name(sources)}.html"
-    write_dataset_page(page, reports, samples, findings)
+    write_dataset_page(page, reports, summaries, samples, findings)
     print(f"\nOpen {page} in a browser.")
     accepted = (NOTES.keys() - set(args.deny)) | set(args.allow)
     return sum(finding.kind not in accepted for finding in findings)

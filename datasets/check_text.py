@@ -1,33 +1,31 @@
-"""What `check.py` prints: reports and findings enter, tables and lists on the screen leave."""
+"""What `check.py` prints: summaries and findings enter, tables and lists on the screen leave."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from tabulate import tabulate
 
-from kmax_deeplab.data.check.dataset_check import DatasetReport, count_classes
 from kmax_deeplab.data.check.findings import KINDS, NOTES, Finding
-from kmax_deeplab.data.check.measured import describe_report, profile_report, small_by_input
+from kmax_deeplab.data.check.measured import Summary, class_shares
 from kmax_deeplab.data.check.profile import SMALL_SIDE
 
 
-def print_report(report: DatasetReport) -> None:
+def print_summary(summary: Summary) -> None:
     """Prints where a dataset lies, what it holds, its classes, and how large its things are."""
-    rows = tabulate(describe_report(report), tablefmt="plain", disable_numparse=True)
-    print(f"\n{report.source.name}\n{rows}\n")
-    classes = count_classes(report)
-    total = max(sum(each.pixels for each in classes), 1)
+    facts = tabulate(summary.facts, tablefmt="plain", disable_numparse=True)
+    print(f"\n{summary.name}\n{facts}\n")
     table = [
-        (c.name, "thing" if c.is_thing else "stuff", c.images, c.segments, c.crowds, *share)
-        for c in classes
-        for share in [(c.pixels, f"{c.pixels / total:.1%}")]
+        (
+            *(c.name, "thing" if c.is_thing else "stuff"),
+            *(c.images, c.segments, c.crowds, c.pixels, f"{share:.1%}"),
+        )
+        for c, share in zip(summary.classes, class_shares(summary.classes), strict=True)
     ]
     headers = ("class", "kind", "images", "segments", "crowds", "pixels", "share")
     if table:
         print(tabulate(table, headers, disable_numparse=True))
-    profile = profile_report(report)
-    if profile and (small := small_by_input(profile)):
-        sizes = [(f"{side}×{side}", f"{share:.1%}", count) for side, share, count in small]
+    if summary.small:
+        sizes = [(f"{side}×{side}", f"{share:.1%}", n) for side, share, n in summary.small]
         headers = ("input", f"things below {SMALL_SIDE}×{SMALL_SIDE}", "number")
         print(f"\n{tabulate(sizes, headers, disable_numparse=True)}")
 

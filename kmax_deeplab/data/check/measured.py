@@ -1,6 +1,7 @@
 """What a checked dataset holds, by its pixels: a report enters, its profile and sentences leave."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,6 +30,23 @@ FEW_IMAGES = 10
 """Images with a class below which it is called rare."""
 MOST_NAMED = 10
 """Classes that a sentence names."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is told about a dataset.
+
+    Attributes:
+        name: of the dataset.
+        facts: titles and sentences.
+        classes: how often each occurs.
+        small: see `small_by_input`.
+    """
+
+    name: str
+    facts: list[tuple[str, str]]
+    classes: list[ClassCount]
+    small: list[tuple[int, float, int]]
 
 
 def profile_report(report: DatasetReport) -> Profile | None:
@@ -68,7 +86,7 @@ def profile_report(report: DatasetReport) -> Profile | None:
     )
 
 
-def small_by_input(profile: Profile) -> list[tuple[int, float, float]]:
+def small_by_input(profile: Profile) -> list[tuple[int, float, int]]:
     """Returns the side of each of INPUTS, the share of small things in it, and their number."""
     count = len(profile.thing_areas)
     shares = [(side, small_share(profile, side)) for side in INPUTS]
@@ -82,7 +100,7 @@ def propose_input(profile: Profile) -> str:
     side = least_input(profile)
     leaves = f"at most {MOST_SMALL:.0%} of the things below {SMALL_SIDE}×{SMALL_SIDE} pixels"
     if side <= INPUTS[-1]:
-        return f"{side}×{side} pixels leave {leaves}"
+        return f"{side}×{side} pixels or more leave {leaves}"
     tile = widest_tile(profile, WINDOW_INPUT)
     return (
         f"{side}×{side} pixels would leave {leaves}; look at windows: INPUT.TILE_TEST {tile} with "
@@ -111,13 +129,33 @@ def describe_balance(classes: Sequence[ClassCount], images: int) -> str:
     return f"{told}; in fewer than {FEW_IMAGES} images: {named}{more}"
 
 
-def describe_report(report: DatasetReport) -> list[tuple[str, str]]:
-    """Says what a dataset holds and what it asks of a model: titles and sentences."""
-    source, classes, profile = report.source, count_classes(report), profile_report(report)
-    needed = count_needed_queries(report)
+def class_shares(classes: Sequence[ClassCount]) -> list[float]:
+    """Returns the share of each class in the labelled pixels."""
+    total = max(sum(each.pixels for each in classes), 1)
+    return [each.pixels / total for each in classes]
+
+
+def summarize(report: DatasetReport) -> Summary:
+    """Says what a dataset holds and what it asks of a model."""
+    classes, profile = count_classes(report), profile_report(report)
+    small = small_by_input(profile) if profile else []
+    facts = [*_describe_labels(report, classes)]
+    if profile:
+        pixels, labelled = profile.sizes.prod(axis=1).sum(), sum(each.pixels for each in classes)
+        facts += [
+            ("unlabelled", f"{1 - labelled / pixels:.1%} of the pixels"),
+            ("size of images", f"longer side: {describe_quantiles(profile.longest_sides)} pixels"),
+            ("size of things", f"longer side: {describe_quantiles(profile.thing_sides)} pixels"),
+            ("least input", propose_input(profile)),
+        ]
+    return Summary(report.source.name, facts, classes, small)
+
+
+def _describe_labels(report: DatasetReport, classes: Sequence[ClassCount]) -> list[tuple[str, str]]:
+    source, needed = report.source, count_needed_queries(report)
     crowds = sum(each.crowds for each in classes)
     listed = [len(pair.annotation["segments_info"]) for pair in report.pairs]
-    rows = [
+    return [
         ("images", f"{len(report.content.get('images', ()))} in {source.images}"),
         ("annotated", f"{len(report.pairs)} with PNGs in {source.pngs}"),
         ("without segments", str(listed.count(0))),
@@ -128,12 +166,3 @@ def describe_report(report: DatasetReport) -> list[tuple[str, str]]:
         ("queries", f"needed by an image: {describe_distribution(needed)}"),
         ("queries to take", f"{KEY} {propose_queries(needed)} is enough"),
     ]
-    if profile:
-        pixels, labelled = profile.sizes.prod(axis=1).sum(), sum(each.pixels for each in classes)
-        rows += [
-            ("unlabelled", f"{1 - labelled / pixels:.1%} of the pixels"),
-            ("size of images", f"longer side: {describe_quantiles(profile.longest_sides)} pixels"),
-            ("size of things", f"longer side: {describe_quantiles(profile.thing_sides)} pixels"),
-            ("input to take", propose_input(profile)),
-        ]
-    return rows

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from kmax_deeplab.data.check.dataset_check import DatasetReport, count_classes
+from kmax_deeplab.data.check.dataset_check import DatasetReport
 from kmax_deeplab.data.check.findings import EXPLAINED, KINDS, NOTES, Finding
-from kmax_deeplab.data.check.measured import describe_report, profile_report, small_by_input
+from kmax_deeplab.data.check.measured import Summary, class_shares
 from kmax_deeplab.data.check.profile import SMALL_SIDE
 from kmax_deeplab.visualize.examples import Example
 from kmax_deeplab.visualize.report.document import document
@@ -35,6 +35,7 @@ SIZES_EXPLAINED = (
 def write_dataset_page(
     path: Path | str,
     reports: Sequence[DatasetReport],
+    summaries: Sequence[Summary],
     samples: Sequence[Sequence[Example]],
     findings: Sequence[Finding],
 ) -> None:
@@ -43,19 +44,20 @@ def write_dataset_page(
     Args:
         path: of the page.
         reports: of the datasets.
+        summaries: of each dataset.
         samples: of each dataset.
         findings: faults and notes, of all of them.
     """
     parts = {"findings": ("Findings", _findings(findings, reports))}
-    for position, (report, drawn) in enumerate(zip(reports, samples, strict=True)):
-        name = report.source.name
-        parts[f"dataset-{position}"] = (name, _dataset(report, f"dataset-{position}"))
-        anchor, title = f"samples-{position}", f"Samples of {name}"
+    for position, (summary, drawn) in enumerate(zip(summaries, samples, strict=True)):
+        anchor = f"dataset-{position}"
+        parts[anchor] = (summary.name, _dataset(summary, anchor))
+        anchor, title = f"samples-{position}", f"Samples of {summary.name}"
         body = "".join(map(show_example, drawn))
         parts[anchor] = (title, section(anchor, title, "", body))
     parts = {anchor: part for anchor, part in parts.items() if part[1]}
     contents = contents_list({anchor: title for anchor, (title, _) in parts.items()})
-    title = f"Check of {' and '.join(dict.fromkeys(r.source.name for r in reports))}"
+    title = f"Check of {' and '.join(dict.fromkeys(each.name for each in summaries))}"
     summary = "What the labels hold, what is wrong with them, and what to look at."
     sections = (_cards(reports, findings), contents, *(html for _, html in parts.values()))
     write_text(path, document(title, summary, sections))
@@ -72,31 +74,31 @@ def _cards(reports: Sequence[DatasetReport], findings: Sequence[Finding]) -> str
     return f'<section class="cards">{cards}</section>'
 
 
-def _dataset(report: DatasetReport, anchor: str) -> str:
+def _dataset(summary: Summary, anchor: str) -> str:
     """Says what a dataset holds, with tables of its classes and of the sizes of its things."""
-    body = definitions(describe_report(report))
-    classes = count_classes(report)
-    total = max(sum(each.pixels for each in classes), 1)
+    body = definitions(summary.facts)
     rows = [
         row(
             escape(each.name),
             [
                 "thing" if each.is_thing else "stuff",
                 *(each.images, each.segments, each.crowds),
-                *(100 * each.pixels / total, bar(100 * each.pixels / total)),
+                *(100 * share, bar(100 * share)),
             ],
         )
-        for each in classes
+        for each, share in zip(summary.classes, class_shares(summary.classes), strict=True)
     ]
     heads = ("class", "kind", "images", "segments", "crowds", "% of the pixels", "")
     if rows:
         body += f"<h3>Classes</h3>{table(heads, rows, kind='sortable')}"
-    profile = profile_report(report)
-    if profile and (small := small_by_input(profile)):
-        sizes = [row(f"{s}×{s}", [100 * share, n, bar(100 * share)]) for s, share, n in small]
+    if summary.small:
+        sizes = [
+            row(f"{side}×{side}", [100 * share, count, bar(100 * share)])
+            for side, share, count in summary.small
+        ]
         heads = ("input", "% of the things", "things", "")
         body += f"<h3>Small things</h3><p>{SIZES_EXPLAINED}</p>{table(heads, sizes)}"
-    return section(anchor, report.source.name, "", body)
+    return section(anchor, summary.name, "", body)
 
 
 def _findings(findings: Sequence[Finding], reports: Sequence[DatasetReport]) -> str:
