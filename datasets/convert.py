@@ -5,24 +5,34 @@
     python datasets/convert.py detection --json instances.json --output data/train \
         [--semantic SEMANTIC --classes classes.tsv]
 
-The images stay where they are. The same input always gives the same files.
+The images stay where they are. The same input always gives the same files. A run that was
+interrupted goes on when it is started again; images that cannot be converted are all named.
+
+Stuff lies below crowds, crowds below things; where things overlap the smaller is on top, of equal
+ones the later. --split 0.8,0.2 makes train/ and val/ (and, with a third share, test/) below the
+output, copies of one image always in the same part; --split train=a.txt,val=b.txt takes lists of
+names. dataset.yaml beside them tells training where everything lies.
 
 pngs: files are matched by name (subfolders included). Semantic PNGs hold class values, instance
 PNGs instance ids: as grey values of 8 or 16 bits, palette indices, or colours R + 256 G + 65536 B.
 Stuff becomes a segment a class, things a segment for each pair of class and instance id; thing
 pixels with instance id 0 become a crowd, which training and evaluation ignore.
 
-detection: all categories are things. Where masks overlap the smaller is on top; crowds lie below
-the things, stuff of the semantic PNGs below the crowds.
+detection: all categories are things. The stuff of semantic PNGs lies below them.
 
 classes: a table with tabs between the columns id, name, isthing (1 or 0) and, if wanted, color
 ("255,0,0"); or a JSON list of such objects, or a JSON with such a list under "categories".
 """
 
 import argparse
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import yaml
+from label_formats import FORMATS
+from tabulate import tabulate
 from tqdm import tqdm
 
 from kmax_deeplab import command
@@ -32,105 +42,144 @@ from kmax_deeplab.data.check.query_count import (
     describe_excess,
     propose_queries,
 )
-from kmax_deeplab.data.convert.from_detection import draw_images, join_categories, read_detection
-from kmax_deeplab.data.convert.from_label_pngs import LabelFolders, draw_files, match_folders
-from kmax_deeplab.data.format.categories import Categories, read_categories
-from kmax_deeplab.data.format.writer import JSON, PNGS, Written, write_dataset
+from kmax_deeplab.data.convert.changes import choose_target, parse_changes
+from kmax_deeplab.data.convert.conversion import convert
+from kmax_deeplab.data.convert.parts import assign_parts
+from kmax_deeplab.data.convert.written import Written
+from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.writer import JSON, PNGS
+from kmax_deeplab.whole_files import write_text
 
 DEFAULT_QUERIES = 128
 """Number of queries that the configs for COCO, ADE20K and own data have."""
-UNLABELLED = 255
-"""Value that means unlabelled unless --ignore says otherwise or a class has it."""
+CONFIG = "dataset.yaml"
+"""Where a new dataset says what it is, for training."""
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--output", type=Path, required=True, help="new folder of the dataset")
-    common.add_argument(
-        "--ignore", type=int, nargs="*", help=f"values of unlabelled pixels (default {UNLABELLED})"
-    )
-    common.add_argument(
-        "--semantic-ending", default="", help='"_labels" for images/a.jpg, a_labels.png'
-    )
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    pngs = commands.add_parser("pngs", parents=[common], help="from semantic and instance PNGs")
-    pngs.add_argument("--images", type=Path, required=True)
-    pngs.add_argument("--semantic", type=Path, required=True)
-    pngs.add_argument("--instances", type=Path, help="not needed if all classes are stuff")
-    pngs.add_argument("--instance-ending", default="")
-    pngs.add_argument("--classes", type=Path, required=True)
-    detection = commands.add_parser("detection", parents=[common], help="from COCO detection JSON")
-    detection.add_argument("--json", type=Path, required=True)
-    detection.add_argument("--semantic", type=Path, help="PNGs of class values, for stuff")
-    detection.add_argument("--classes", type=Path, help="the stuff of the semantic PNGs")
-    args = parser.parse_args(arguments)
-    if args.command == "detection" and (args.semantic is None) != (args.classes is None):
-        parser.error("--semantic and --classes belong together")
-    return args
+    commands = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
+    for name, one in FORMATS.items():
+        added = commands.add_parser(name, help=one.help, description=one.help)
+        add_common_options(added)
+        one.add_options(added)
+    return parser.parse_args(arguments)
 
 
-def convert_pngs(args: argparse.Namespace) -> Written:
-    """Converts label PNGs."""
-    categories = read_categories(args.classes)
-    folders = LabelFolders(
-        args.images, args.semantic, args.instances, args.semantic_ending, args.instance_ending
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that every format has."""
+    add = parser.add_argument
+    add("--output", type=Path, required=True, help="new folder of the dataset")
+    add("--split", help="0.8,0.2 or train=train.txt,val=val.txt; default: as the format says")
+    add("--seed", type=int, default=0, help="of a split by shares")
+    add("--things", nargs="*", metavar="CLASS", help="these are things, all others are stuff")
+    add("--rename", nargs="*", default=[], metavar="OLD=NEW", help="rename classes")
+    add("--merge", nargs="*", default=[], metavar="NEW=OLD,OLD", help="make one class of several")
+    add(
+        "--ignore",
+        nargs="*",
+        default=[],
+        metavar="CLASS",
+        help="classes, or values of label PNGs (default 255), whose pixels become unlabelled",
     )
-    files = match_folders(folders, categories)
-    sure, ignore = args.ignore is not None, ignored(args, categories)
-    drawn = draw_files(files, args.images, categories, ignore, sure=sure)
-    progress = tqdm(drawn, total=len(files), unit="image")
-    return write_dataset(args.output, progress, categories)
+    add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
 
 
-def convert_detection(args: argparse.Namespace) -> Written:
-    """Converts a detection JSON."""
-    detection = read_detection(args.json)
-    stuff = read_categories(args.classes) if args.classes else None
-    categories = join_categories(detection.categories, stuff)
-    drawn = draw_images(
-        detection, categories, args.semantic, args.semantic_ending, ignored(args, categories)
-    )
-    progress = tqdm(drawn, total=len(detection.images), unit="image")
-    return write_dataset(args.output, progress, categories)
+def show(records: Iterator[dict], total: int) -> Iterator[dict]:
+    """Shows the progress of a conversion."""
+    return tqdm(records, total=total, unit="image", dynamic_ncols=True)
 
 
-def ignored(args: argparse.Namespace, categories: Categories) -> list[int]:
-    """Returns the values of unlabelled pixels.
+def write_config(path: Path, folder: Path, parts: Sequence[str]) -> None:
+    """Writes the config that names the parts of a dataset.
 
-    Raises:
-        ValueError: a value is a class as well.
+    Args:
+        path: of the config, beside the parts; places in it are relative to it.
+        folder: of the images.
+        parts: "" is the whole.
     """
-    if args.ignore is None:
-        return [] if UNLABELLED in categories.ids else [UNLABELLED]
-    if both := sorted(set(args.ignore) & set(categories.ids)):
-        raise ValueError(f"the values {both} are classes and ignored at once: correct --ignore")
-    return args.ignore
+    images = os.path.relpath(folder, path.parent)
+    entries = {part: f"{path.parent.name}_{part}".strip("_") for part in parts}
+    listed = [
+        {
+            "name": name,
+            "images": images,
+            "json": (Path(part) / JSON).as_posix(),
+            "pngs": (Path(part) / PNGS).as_posix(),
+        }
+        for part, name in entries.items()
+    ]
+    datasets = {
+        "PANOPTIC": listed,
+        "TRAIN": [name for part, name in entries.items() if part == "train"],
+        "TEST": [name for part, name in entries.items() if part == "val"],
+    }
+    write_text(path, yaml.safe_dump({"DATASETS": datasets}, sort_keys=False, allow_unicode=True))
 
 
 def run(args: argparse.Namespace) -> None:
     """Converts and says what came out."""
-    written = {"pngs": convert_pngs, "detection": convert_detection}[args.command](args)
-    print(f"{args.output / JSON}, {args.output / PNGS}/: {written.images} images")
-    for sentence in describe(written):
+    source = FORMATS[args.format].find(args)
+    changes = parse_changes(args.rename, args.merge, args.ignore, args.things)
+    target = choose_target(source.categories, changes)
+    parts = assign_parts(source, args.split, args.seed)
+    if missing := len(source.images) - len(parts):
+        print(f"{missing} images are in no part and are left out.")
+    written = convert(source, target, parts, args.output, workers=args.workers, progress=show)
+    for part, one in written.items():
+        place = args.output / part
+        print(f"{place / JSON}, {place / PNGS}/: {one.images} images")
+    if source.folder is not None:
+        write_config(args.output / CONFIG, source.folder, list(written))
+    for sentence in describe(written, target.categories):
         print(sentence)
 
 
-def describe(written: Written) -> Iterator[str]:
-    """Yields what somebody should know of a new dataset."""
-    crowds = f", {written.crowds} of them crowds, which count for nothing" if written.crowds else ""
-    yield f"{written.segments} segments{crowds}."
-    if written.left_out:
-        yield f"Left out {written.left_out} segments: they have no pixel, or others cover them."
-    if written.unused:
-        yield f"Classes without a segment: {', '.join(written.unused)}."
-    proposal = f"{KEY} {propose_queries(written.needed)} is enough"
-    yield f"Queries that an image needs: {describe_distribution(written.needed)}; {proposal}."
-    if excess := describe_excess("warning", written.needed, DEFAULT_QUERIES):
+def describe(written: Mapping[str, Written], categories: Categories) -> Iterator[str]:
+    """Yields what somebody should know of a new dataset, classes as a table.
+
+    Args:
+        written: by part.
+        categories: of the dataset.
+    """
+    every = list(written.values())
+    crowds = sum(one.crowds for one in every)
+    counted = f", {crowds} of them crowds, which count for nothing" if crowds else ""
+    yield f"{sum(one.segments.total() for one in every)} segments{counted}."
+    names = [name or "segments" for name in written]
+    rows = [
+        (name, "thing" if is_thing else "stuff", *(one.segments[name] for one in every))
+        for _, name, is_thing in categories.rows()
+    ]
+    yield tabulate(rows, ("class", "kind", *names), disable_numparse=True)
+    yield from describe_losses(every)
+    used = sum((one.segments for one in every), Counter())
+    if unused := [name for name in categories.names if not used[name]]:
+        yield f"Classes without a segment: {', '.join(unused)}."
+    needed = [count for one in every for count in one.needed.elements()]
+    proposal = f"{KEY} {propose_queries(needed)} is enough"
+    yield f"Queries that an image needs: {describe_distribution(needed)}; {proposal}."
+    if excess := describe_excess("warning", needed, DEFAULT_QUERIES):
         yield excess
+
+
+def describe_losses(every: Sequence[Written]) -> Iterator[str]:
+    """Yields what of the labels is not in the dataset as it was, and why."""
+    if left_out := sum(one.left_out for one in every):
+        yield f"Left out {left_out} segments: they have no pixel, or others cover them."
+    if contested := sum(one.contested for one in every):
+        images = sum(one.overlapping for one in every)
+        yield (
+            f"Things overlap in {images} images, on {contested} pixels: there the smaller is on "
+            "top, of equal ones the later."
+        )
+    for reason, count in sum((one.dropped for one in every), Counter()).most_common():
+        yield f"Dropped {count}: {reason}."
+    for note, count in sum((one.notes for one in every), Counter()).most_common():
+        yield f"{note}: {count}."
 
 
 def main(arguments: list[str] | None = None) -> None:

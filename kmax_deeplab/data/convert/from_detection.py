@@ -1,19 +1,19 @@
-"""Panoptic data from COCO detection JSON: instance masks, with or without stuff, leave as segments.
+"""COCO detection JSON: instance masks, with or without stuff of semantic PNGs, leave as regions.
 
-All categories of the detection JSON are things. Where masks overlap, the smaller one is on top; of
-equal ones, that with the larger annotation id. Below all things lie the crowds, below those the
-stuff that semantic PNGs give, one segment a class. Pixels of nobody are unlabelled.
+All categories of the detection JSON are things; annotations count in the order of their ids. The
+values of things in the PNGs are left to the masks. Pixels of nobody are unlabelled.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
+from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source
+from kmax_deeplab.data.convert.masks import decode_mask
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.contents import (
     ANY,
@@ -23,10 +23,8 @@ from kmax_deeplab.data.format.contents import (
     TEXT,
     WHOLE,
     Fields,
-    is_whole,
     read_lists,
 )
-from kmax_deeplab.data.format.writer import DrawnImage, DrawnSegment
 
 LISTS = {
     "images": Fields({"id": ID, "file_name": TEXT, "height": SIZE, "width": SIZE}),
@@ -99,50 +97,80 @@ def join_categories(things: Categories, stuff: Categories | None) -> Categories:
     return Categories.from_json([*things.to_json(), *added])
 
 
-def draw_images(
-    detection: Detection,
-    categories: Categories,
+@dataclass(frozen=True)
+class Annotated:
+    """What an image of a detection JSON is drawn from; the PNG may be None: no stuff."""
+
+    size: tuple[int, int]
+    annotations: Sequence[Mapping]
+    semantic: Path | None
+
+
+def find_detection(
+    path: Path,
+    images: Path | None = None,
     semantic: Path | None = None,
+    stuff: Categories | None = None,
     ending: str = "",
     ignore: Sequence[int] = (),
-) -> Iterator[DrawnImage]:
-    """Draws the segments of every image of a detection JSON.
+) -> Source:
+    """Finds the images of a detection JSON.
 
     Args:
-        detection: the JSON.
-        categories: its things and the stuff of the PNGs.
+        path: of the JSON.
+        images: folder of the images, if it is known.
         semantic: folder of PNGs with class values, named like the images; None: no stuff.
+        stuff: the classes of the PNGs.
         ending: what names of semantic PNGs have after the image's name.
         ignore: values of the PNGs that mean unlabelled.
 
     Raises:
-        ValueError: a mask or a PNG is damaged or does not fit; file or annotation are named.
+        FileNotFoundError: there is no such JSON.
+        ValueError: the JSON or the classes cannot be, or an image has no PNG; it is named.
     """
+    detection = read_detection(path)
+    categories = join_categories(detection.categories, stuff)
     pngs = {} if semantic is None else match_by_name(semantic, {".png"}, ending)
+    found = []
     for image in detection.images:
         name = PurePosixPath(image["file_name"]).with_suffix("").as_posix()
-        size = (image["height"], image["width"])
-        segment_map, segments = np.zeros(size, dtype=np.int64), []
-        if semantic is not None:
-            if name not in pngs:
-                raise ValueError(f"{semantic} has no PNG {name}{ending}.png")
-            segment_map, segments = draw_stuff(pngs[name], size, categories, ignore)
-        for annotation, mask in _bottom_to_top(detection.annotations[image["id"]], image):
-            segments.append(DrawnSegment(annotation["category_id"], _is_crowd(annotation)))
-            segment_map[mask] = len(segments)
-        yield DrawnImage(image["id"], image["file_name"], f"{name}.png", segment_map, segments)
+        if semantic is not None and name not in pngs:
+            raise ValueError(f"{semantic} has no PNG {name}{ending}.png")
+        png, size = pngs.get(name), (image["height"], image["width"])
+        labels = Annotated(size, detection.annotations[image["id"]], png)
+        files = (path,) if png is None else (path, png)
+        found.append(LabelledImage(image["id"], image["file_name"], labels, files))
+    kept = tuple(sorted(set(ignore)))
+    return Source(images, categories, found, partial(draw_image, categories, kept))
+
+
+def draw_image(categories: Categories, ignore: Sequence[int], image: LabelledImage) -> Labels:
+    """Draws the annotations of an image, and its stuff.
+
+    Raises:
+        ValueError: a mask or a PNG is damaged or does not fit; file or annotation are named.
+    """
+    one: Annotated = image.labels
+    stuff = [] if one.semantic is None else draw_stuff(one.semantic, one.size, categories, ignore)
+    things = []
+    for annotation in one.annotations:
+        try:
+            mask = decode_mask(annotation["segmentation"], one.size)
+        except Exception as error:  # pycocotools raises all kinds
+            name = f"annotation {annotation['id']} of {image.file_name}"
+            raise ValueError(f"{name}: {error}") from error
+        is_crowd = bool(annotation.get("iscrowd", 0))
+        things.append(Region.of(annotation["category_id"], mask, iscrowd=is_crowd))
+    return Labels(one.size, [*stuff, *things])
 
 
 def draw_stuff(
     path: Path, size: tuple[int, int], categories: Categories, ignore: Sequence[int]
-) -> tuple[np.ndarray, list[DrawnSegment]]:
+) -> list[Region]:
     """Draws the stuff of a semantic PNG; its pixels of things are left to the masks.
 
     Args:
         size: (height, width) of the image in pixels.
-
-    Returns:
-        (height, width) int64 segment numbers from 1, 0 where there is no stuff; and the segments.
 
     Raises:
         ValueError: the PNG has another size or a value that is no class; it is named.
@@ -156,96 +184,8 @@ def draw_stuff(
             f"{path} has the values {unknown[:10]}, which are no classes; list them in --classes "
             f"or name them with --ignore (ignored now: {sorted(ignore)})"
         )
-    segment_map, segments = np.zeros(size, dtype=np.int64), []
-    for category_id, is_thing in zip(categories.ids, categories.is_thing, strict=True):
-        if category_id in present and not is_thing and category_id not in ignore:
-            segments.append(DrawnSegment(category_id))
-            segment_map[labels == category_id] = len(segments)
-    return segment_map, segments
-
-
-def decode_mask(segmentation: object, size: tuple[int, int]) -> np.ndarray:
-    """Draws polygons, or decodes run lengths, compressed or not, as a (height, width) bool mask.
-
-    Raises:
-        ValueError: it is none of these, or of another size.
-    """
-    height, width = size
-    if isinstance(segmentation, list):
-        polygons = [polygon for polygon in segmentation if _is_area(polygon)]
-        if not polygons:
-            return np.zeros(size, dtype=bool)
-        runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-        return coco_mask.decode(runs).astype(bool)
-    if isinstance(segmentation, Mapping) and {"counts", "size"} <= segmentation.keys():
-        if tuple(segmentation["size"]) != size:
-            raise ValueError(f"its mask is {segmentation['size']}, its image {list(size)}")
-        return _decode_runs(segmentation["counts"], size)
-    raise ValueError("its segmentation is neither polygons nor run lengths")
-
-
-def _is_area(polygon: object) -> bool:
-    """Returns whether a polygon has three corners or more; fewer enclose nothing."""
-    if not isinstance(polygon, list) or len(polygon) % 2:
-        raise ValueError(f"a polygon is a list x, y, x, y, … of numbers, not {str(polygon)[:60]}")
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
-        raise ValueError(f"a polygon has a value that is no number: {str(polygon)[:60]}")
-    return len(polygon) >= 6
-
-
-def _decode_runs(counts: object, size: tuple[int, int]) -> np.ndarray:
-    """Decodes run lengths, column by column, as a (height, width) bool mask.
-
-    `pycocotools` leaves pixels that no run covers uninitialised.
-    """
-    lengths = _read_lengths(counts) if isinstance(counts, str | bytes) else counts
-    if not isinstance(lengths, list) or not all(is_whole(n) and n >= 0 for n in lengths):
-        raise ValueError("its run lengths are no whole numbers of pixels")
-    height, width = size
-    if sum(lengths) != height * width:
-        raise ValueError(
-            f"its run lengths cover {sum(lengths)} pixels, its image has {height * width}: the "
-            "mask is cut off or of another image"
-        )
-    is_inside = np.arange(len(lengths)) % 2 == 1
-    return is_inside.repeat(lengths).reshape(width, height).T
-
-
-def _read_lengths(text: str | bytes) -> list[int]:
-    """Reads COCO's compressed run lengths: 5 bits a character, differences from the third on."""
-    lengths, value, shift = [], 0, 0
-    for character in text.encode() if isinstance(text, str) else text:
-        bits = character - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"its run lengths hold the character {chr(character)!r}")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError("its run lengths end in the middle of a number")
-    return lengths
-
-
-def _bottom_to_top(
-    annotations: Sequence[Mapping], image: Mapping
-) -> list[tuple[Mapping, np.ndarray]]:
-    """Decodes the masks of an image and orders them: crowds, then from large to small."""
-    masks = []
-    for annotation in annotations:
-        try:
-            mask = decode_mask(annotation["segmentation"], (image["height"], image["width"]))
-        except Exception as error:  # pycocotools raises all kinds
-            raise ValueError(
-                f"annotation {annotation['id']} of {image['file_name']}: {error}"
-            ) from error
-        masks.append((annotation, mask))
-    return sorted(masks, key=lambda one: (not _is_crowd(one[0]), -int(one[1].sum()), one[0]["id"]))
-
-
-def _is_crowd(annotation: Mapping) -> bool:
-    return bool(annotation.get("iscrowd", 0))
+    return [
+        Region.of(category_id, labels == category_id)
+        for category_id, is_thing in zip(categories.ids, categories.is_thing, strict=True)
+        if category_id in present and not is_thing and category_id not in ignore
+    ]

@@ -1,22 +1,23 @@
-"""Panoptic data from semantic and instance PNGs: folders enter, drawn images leave.
+"""Semantic and instance PNGs: folders enter, regions leave.
 
-Stuff becomes one segment a class; things one segment for each pair of class and instance id. Pixels
-of a thing class whose instance id is 0 are not told apart: they become one crowd segment a class,
-which training and evaluation ignore. Ids count from 1: classes in the order of the table, within a
-class its crowd, then its instances by id.
+Stuff becomes one region a class; things one region for each pair of class and instance id. Pixels
+of a thing class whose instance id is 0 are not told apart: they become one crowd region a class,
+which training and evaluation ignore. Regions are in the order of the table, within a class its
+crowd, then its instances by id.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from scipy import ndimage
 
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
+from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, require_usable, upright_size
-from kmax_deeplab.data.format.writer import DrawnImage, DrawnSegment
+from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 
 LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 
@@ -74,50 +75,50 @@ def match_folders(folders: LabelFolders, categories: Categories) -> list[Labelle
     ]
 
 
-def draw_files(
-    files: Sequence[LabelledFile],
-    folder: Path,
-    categories: Categories,
-    ignore: Sequence[int],
-    *,
-    sure: bool = True,
-) -> Iterator[DrawnImage]:
-    """Reads label images and draws their segments.
+def find_label_pngs(
+    folders: LabelFolders, categories: Categories, ignore: Sequence[int], *, sure: bool = True
+) -> Source:
+    """Finds images and their label images.
 
     Args:
-        files: see `match_folders`.
-        folder: of the images, which `file_name` starts from.
+        folders: where they lie.
         categories: their ids are the values of the semantic PNGs.
         ignore: values that mean unlabelled.
         sure: whether somebody said so; where it is assumed, the values must not look like a mask.
 
     Raises:
-        ValueError: a file is damaged, of another size, or has an unknown value; it is named. Or at
-            the end: beside ignored values there is but one, as in masks of 0 and 255.
+        ValueError: see `match_folders` and `require_classes`.
+    """
+    files = match_folders(folders, categories)
+    if not sure:
+        require_classes((file.semantic for file in files), ignore)
+    images = [
+        LabelledImage(
+            file.name,
+            file.image.relative_to(folders.images).as_posix(),
+            file,
+            tuple(path for path in (file.image, file.semantic, file.instances) if path),
+        )
+        for file in files
+    ]
+    draw = partial(draw_file, categories, tuple(ignore))
+    return Source(folders.images, categories, images, draw)
+
+
+def require_classes(paths: Iterable[Path], ignore: Sequence[int]) -> None:
+    """Refuses label images whose unlabelled pixels are probably a class, as in masks of 0 and 255.
+
+    Looks until two values are found that are not ignored.
+
+    Raises:
+        ValueError: beside ignored values there is but one.
     """
     seen: set[int] = set()
-    for file in files:
-        semantic = read_values(file.semantic)
-        seen |= set(np.unique(semantic).tolist())
-        instances = (
-            np.zeros_like(semantic) if file.instances is None else read_values(file.instances)
-        )
-        with Image.open(file.image) as image:
-            require_usable(image)
-            size = upright_size(image)
-        for path, shape in ((file.image, size), (file.instances, instances.shape)):
-            if shape != semantic.shape:
-                raise ValueError(
-                    f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
-                    " (upright, as its EXIF rotation says)"
-                )
-        try:
-            segment_map, segments = draw_segments(semantic, instances, categories, ignore)
-        except ValueError as error:
-            raise ValueError(f"{file.semantic}: {error}") from error
-        name = file.image.relative_to(folder).as_posix()
-        yield DrawnImage(file.name, name, f"{file.name}.png", segment_map, segments)
-    if not sure and len(seen - set(ignore)) <= 1 and seen & set(ignore):
+    for path in paths:
+        seen |= set(np.unique(read_values(path)).tolist())
+        if len(seen - set(ignore)) > 1:
+            return
+    if seen & set(ignore):
         raise ValueError(
             f"the semantic PNGs hold the values {sorted(seen)} alone, of which {list(ignore)} is "
             "taken as unlabelled: list it among the classes, or, if it is unlabelled indeed, say "
@@ -125,19 +126,38 @@ def draw_files(
         )
 
 
-def draw_segments(
+def draw_file(categories: Categories, ignore: Sequence[int], image: LabelledImage) -> Labels:
+    """Reads the label images of an image and finds their regions.
+
+    Raises:
+        ValueError: a file is damaged, of another size, or has an unknown value; it is named.
+    """
+    file: LabelledFile = image.labels
+    semantic = read_values(file.semantic)
+    instances = np.zeros_like(semantic) if file.instances is None else read_values(file.instances)
+    size = read_size(file.image)
+    for path, shape in ((file.image, size), (file.instances, instances.shape)):
+        if shape != semantic.shape:
+            raise ValueError(
+                f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
+                " (upright, as its EXIF rotation says)"
+            )
+    try:
+        return Labels(size, find_regions(semantic, instances, categories, ignore))
+    except ValueError as error:
+        raise ValueError(f"{file.semantic}: {error}") from error
+
+
+def find_regions(
     semantic: np.ndarray, instances: np.ndarray, categories: Categories, ignore: Sequence[int] = ()
-) -> tuple[np.ndarray, list[DrawnSegment]]:
-    """Turns class values and instance ids into segments (see the top of this file).
+) -> list[Region]:
+    """Turns class values and instance ids into regions (see the top of this file).
 
     Args:
         semantic: (H, W) integer class values.
         instances: (H, W) integer instance ids, not looked at where the class is stuff.
         categories: their ids are the class values.
         ignore: values that mean unlabelled.
-
-    Returns:
-        (H, W) int64 segment numbers from 1, 0 where unlabelled; and the segments.
 
     Raises:
         ValueError: a value is neither a class nor ignored, or an instance id is negative.
@@ -154,14 +174,19 @@ def draw_segments(
     classes = np.array(ignored)[position].reshape(semantic.shape)  # (H, W), -1 where ignored
     is_thing = np.append(categories.is_thing, False)[classes]
     keys = np.where(is_thing, instances, 0) + classes.astype(np.int64) * 2**32
-    found, segment_map = np.unique(np.where(classes < 0, -1, keys), return_inverse=True)
-    has_void = int(found.size > 0 and found[0] < 0)
-    segments = []
-    for key in found[has_void:].tolist():
+    found, numbers = np.unique(np.where(classes < 0, -1, keys), return_inverse=True)
+    numbers = numbers.reshape(semantic.shape)  # (H, W), positions in `found`
+    regions = []
+    for number, (key, box) in enumerate(
+        zip(found.tolist(), ndimage.find_objects(numbers + 1), strict=True)
+    ):
+        if key < 0:
+            continue
         index, instance = divmod(key, 2**32)
         crowd = categories.is_thing[index] and instance == 0
-        segments.append(DrawnSegment(categories.ids[index], crowd))
-    return segment_map.reshape(semantic.shape) + 1 - has_void, segments
+        mask, (rows, columns) = numbers[box] == number, box
+        regions.append(Region(categories.ids[index], mask, rows.start, columns.start, crowd))
+    return regions
 
 
 def _require_partners(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> None:

@@ -1,0 +1,102 @@
+"""The formats that datasets/convert.py reads: words of the command line enter, a source leaves."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kmax_deeplab.data.convert.from_detection import find_detection
+from kmax_deeplab.data.convert.from_label_pngs import LabelFolders, find_label_pngs
+from kmax_deeplab.data.convert.labels import Source
+from kmax_deeplab.data.format.categories import Categories, read_categories
+
+UNLABELLED = 255
+"""Value that means unlabelled unless --ignore says otherwise or a class has it."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: what it is, its options beside the common ones, and how its labels are found."""
+
+    help: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    find: Callable[[argparse.Namespace], Source]
+
+
+def add_pngs_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of label PNGs."""
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--semantic", type=Path, required=True)
+    parser.add_argument("--instances", type=Path, help="not needed if all classes are stuff")
+    parser.add_argument("--instance-ending", default="")
+    parser.add_argument("--classes", type=Path, required=True)
+    _add_semantic_ending(parser)
+
+
+def find_pngs(args: argparse.Namespace) -> Source:
+    """Finds label PNGs."""
+    categories = read_categories(args.classes)
+    folders = LabelFolders(
+        args.images, args.semantic, args.instances, args.semantic_ending, args.instance_ending
+    )
+    values, sure = ignored_values(args, categories)
+    return find_label_pngs(folders, categories, values, sure=sure)
+
+
+def add_detection_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a COCO detection JSON."""
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--images", type=Path, help="folder of the images, for --split")
+    parser.add_argument("--semantic", type=Path, help="PNGs of class values, for stuff")
+    parser.add_argument("--classes", type=Path, help="the stuff of the semantic PNGs")
+    _add_semantic_ending(parser)
+
+
+def find_detections(args: argparse.Namespace) -> Source:
+    """Finds the images of a detection JSON.
+
+    Raises:
+        ValueError: --semantic comes without --classes, or the other way round.
+    """
+    if (args.semantic is None) != (args.classes is None):
+        raise ValueError("--semantic and --classes belong together")
+    stuff = read_categories(args.classes) if args.classes else None
+    values = ignored_values(args, stuff)[0] if stuff else []
+    return find_detection(
+        args.json, args.images, args.semantic, stuff, args.semantic_ending, values
+    )
+
+
+def _add_semantic_ending(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--semantic-ending", default="", help='"_labels" for images/a.jpg, a_labels.png'
+    )
+
+
+def ignored_values(args: argparse.Namespace, categories: Categories) -> tuple[list[int], bool]:
+    """Takes the numbers out of --ignore, which are pixel values; names of classes stay there.
+
+    Returns:
+        The values of unlabelled pixels, and whether somebody said so.
+
+    Raises:
+        ValueError: a value is a class as well.
+    """
+    values = [int(word) for word in args.ignore if _is_value(word, categories)]
+    args.ignore = [word for word in args.ignore if not _is_value(word, categories)]
+    if both := sorted(set(values) & set(categories.ids)):
+        raise ValueError(f"the values {both} are classes and ignored at once: correct --ignore")
+    if values:
+        return values, True
+    return [] if UNLABELLED in categories.ids else [UNLABELLED], False
+
+
+def _is_value(word: str, categories: Categories) -> bool:
+    return word.isdecimal() and word not in categories.names
+
+
+FORMATS = {
+    "pngs": Format("from semantic and instance PNGs", add_pngs_options, find_pngs),
+    "detection": Format("from a COCO detection JSON", add_detection_options, find_detections),
+}
+"""By the word that chooses them."""

@@ -1,0 +1,129 @@
+"""What somebody wants to be other than in the labels: classes renamed, merged, dropped, of a kind.
+
+All options speak of classes by the names that the labels have; --things alone speaks of the names
+of the new dataset.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from kmax_deeplab.data.convert.labels import Labels
+from kmax_deeplab.data.format.categories import Categories
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes of classes.
+
+    Attributes:
+        names: new name of a class by its old one; several with one new name become one class.
+        ignored: classes whose pixels become unlabelled.
+        things: names, after the renaming, of the classes that are things, all others being stuff;
+            None leaves every class what it is.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
+    things: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The classes of the new dataset: what they are, and by which id of theirs an old one goes.
+
+    Attributes:
+        categories: of the new dataset.
+        ids: new category id of each old one; None for what becomes unlabelled.
+    """
+
+    categories: Categories
+    ids: Mapping[int, int | None]
+
+
+def parse_changes(
+    rename: Sequence[str] = (),
+    merge: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    things: Sequence[str] | None = None,
+) -> Changes:
+    """Reads the words of the command line.
+
+    Args:
+        rename: "old=new".
+        merge: "new=old,old".
+        ignored: names of classes.
+        things: names of classes.
+
+    Raises:
+        ValueError: a word has another form, or a class is named twice.
+    """
+    names: dict[str, str] = {}
+    pairs = [(*_halves(word, "--rename old=new"), word) for word in rename]
+    for word in merge:
+        new, olds = _halves(word, "--merge new=old,old")
+        pairs += [(old, new, word) for old in olds.split(",")]
+    for old, new, word in pairs:
+        if old in names or old in ignored:
+            raise ValueError(f"{word!r}: the class {old!r} is named twice; say one thing of it")
+        names[old] = new
+    merged = {word.partition("=")[0] for word in merge}
+    for word in rename:
+        new = word.partition("=")[2]
+        if list(names.values()).count(new) > 1 and new not in merged:
+            raise ValueError(f"{word!r}: several classes get this name; say --merge if you mean it")
+    return Changes(names, tuple(ignored), None if things is None else tuple(things))
+
+
+def _halves(word: str, form: str) -> tuple[str, str]:
+    left, sign, right = (part.strip() for part in word.partition("="))
+    if not (left and sign and right):
+        raise ValueError(f"{word!r}: write {form}")
+    return left, right
+
+
+def choose_target(found: Categories, changes: Changes) -> Target:
+    """Returns the classes of the new dataset; a merged class has the id of its first part.
+
+    Raises:
+        ValueError: a change names a class that the labels do not have, a new name belongs to
+            another class, a merged class would be thing and stuff, or no class is left.
+    """
+    known = list(found.names)
+    named = {*changes.names, *changes.ignored}
+    if strangers := sorted(named - set(known)):
+        raise ValueError(f"the labels have no class {strangers}; their classes are {known[:40]}")
+    rows: dict[str, dict] = {}
+    ids: dict[int, int | None] = {}
+    for entry in found.to_json():
+        old = entry["name"]
+        if old in changes.ignored:
+            ids[entry["id"]] = None
+            continue
+        new = changes.names.get(old, old)
+        if new in known and new != old and new not in {*changes.names, *changes.ignored}:
+            raise ValueError(f"{old!r} becomes {new!r}, which is a class already: merge both")
+        row = rows.setdefault(new, {**entry, "name": new})
+        if row["isthing"] != entry["isthing"] and changes.things is None:
+            raise ValueError(f"{new!r} would be thing and stuff at once: say which with --things")
+        ids[entry["id"]] = row["id"]
+    if not rows:
+        raise ValueError("every class is ignored: nothing is left to learn")
+    return Target(_of_kinds(Categories.from_json(list(rows.values())), changes.things), ids)
+
+
+def _of_kinds(categories: Categories, things: Sequence[str] | None) -> Categories:
+    if things is None:
+        return categories
+    if strangers := sorted(set(things) - set(categories.names)):
+        raise ValueError(f"--things {strangers}: the classes are {list(categories.names[:40])}")
+    return replace(categories, is_thing=tuple(name in things for name in categories.names))
+
+
+def change(labels: Labels, target: Target) -> Labels:
+    """Gives the regions of an image their new classes, and drops those of ignored ones."""
+    regions = [
+        replace(region, category_id=target.ids[region.category_id])
+        for region in labels.regions
+        if target.ids[region.category_id] is not None
+    ]
+    return replace(labels, regions=regions)

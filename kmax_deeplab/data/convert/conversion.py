@@ -1,0 +1,216 @@
+"""One way on for the labels of every format: a source enters, panoptic datasets leave.
+
+    regions of an image -> changes of classes -> one segment a pixel -> PNG and a line of a journal
+
+Everything is made in a hidden folder beside the new one, which takes its name when every image is
+done. A run that was interrupted, or that met damaged files, goes on from there when it is started
+again with the same words. Images that cannot be converted are all named before it ends.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import Pool
+from pathlib import Path, PurePosixPath
+
+from kmax_deeplab.data.convert.changes import Target, change
+from kmax_deeplab.data.convert.journal import Journal
+from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Source
+from kmax_deeplab.data.convert.parts import Parts
+from kmax_deeplab.data.convert.stacking import stack
+from kmax_deeplab.data.convert.written import Written, count_image
+from kmax_deeplab.data.format.contents import leaves_folder
+from kmax_deeplab.data.format.pngs import write_ids
+from kmax_deeplab.data.format.writer import (
+    JSON,
+    PNGS,
+    describe_segments,
+    write_panoptic_json,
+)
+from kmax_deeplab.whole_files import WholeFolder
+
+JOURNAL = "journal.jsonl"
+"""Of the hidden folder."""
+CHUNK = 8
+"""Images that a process takes at once."""
+MOST_NAMED = 20
+"""Images that cannot be converted and are named."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process must know: how to draw, the new classes, where to write."""
+
+    draw: Callable[[LabelledImage], Labels]
+    target: Target
+    folder: Path
+
+
+Progress = Callable[[Iterator[dict], int], Iterator[dict]]
+"""Shows how many of a number of records have come."""
+
+
+def convert(
+    source: Source,
+    target: Target,
+    parts: Parts,
+    output: Path,
+    *,
+    workers: int = 1,
+    progress: Progress = lambda records, total: records,
+) -> dict[str, Written]:
+    """Writes the panoptic datasets of a source.
+
+    Args:
+        source: the labels.
+        target: see `changes.choose_target`.
+        parts: see `parts.assign_parts`.
+        output: new folder; it gets `panoptic.json` and `panoptic/`, or such a pair in a folder for
+            each part.
+        workers: processes; 1 converts in this one.
+
+    Returns:
+        What was written, by part, in the order of the images.
+
+    Raises:
+        ValueError: the folder holds files, two images would get one PNG, or images cannot be
+            converted, which are named.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} is not empty: delete it or choose another --output")
+    images = [image for image in source.images if image.file_name in parts]
+    names = name_pngs(images)
+    folder = WholeFolder(output)
+    job = Job(source.draw, target, folder.partial)
+    keys = {name: _key(image, target, parts) for name, image in names.items()}
+    with _open_journal(folder, keys) as journal:
+        waiting = [
+            (name, image, parts[image.file_name], keys[name])
+            for name, image in names.items()
+            if name not in journal
+        ]
+        refused = []
+        for record in progress(_work(partial(_write, job), waiting, workers), len(waiting)):
+            if "error" in record:
+                refused.append(record["error"])
+            else:
+                journal.add(record)
+        _refuse(refused, len(names))
+        written = {
+            part: _finish(folder.partial / part, part, names, parts, journal, target)
+            for part in dict.fromkeys(parts[image.file_name] for image in images)
+        }
+    (folder.partial / JOURNAL).unlink()
+    if output.exists():
+        output.rmdir()
+    folder.finish()
+    return written
+
+
+def name_pngs(images: Sequence[LabelledImage]) -> dict[str, LabelledImage]:
+    """Names the PNG of every image, by its path without suffix.
+
+    Raises:
+        ValueError: two images would get one PNG, or one would lie outside of the folder.
+    """
+    names: dict[str, LabelledImage] = {}
+    for image in images:
+        name = PurePosixPath(image.file_name).with_suffix("").as_posix() + ".png"
+        if leaves_folder(name):
+            raise ValueError(f"the PNG {name!r} would lie outside of the folder: rename it")
+        if name in names:
+            other = names[name].file_name
+            raise ValueError(f"{other} and {image.file_name} both get {name}: rename one")
+        names[name] = image
+    return names
+
+
+def _key(image: LabelledImage, target: Target, parts: Parts) -> str:
+    """Sums up what the segments of an image depend on."""
+    states = [(str(path), *_state(path)) for path in image.files]
+    said = [image.image_id, image.file_name, parts[image.file_name], states]
+    said += [target.categories.to_json(), sorted(target.ids.items())]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (-1, -1)  # whoever draws the image says that it is missing
+    return status.st_size, status.st_mtime_ns
+
+
+def _open_journal(folder: WholeFolder, keys: Mapping[str, str]) -> Journal:
+    """Opens the journal of an interrupted run, or begins anew where one was of other labels."""
+    journal = Journal(folder.partial / JOURNAL)
+    if all(name in keys and journal[name]["key"] == keys[name] for name in journal):
+        return journal
+    journal.__exit__(None, None, None)
+    folder.clear()
+    return Journal(folder.partial / JOURNAL)
+
+
+def _work(write: Callable, waiting: Sequence, workers: int) -> Iterator[dict]:
+    """Yields the records in the order of the images."""
+    workers = min(workers, -(-len(waiting) // CHUNK))
+    with Pool(workers) if workers > 1 else nullcontext() as pool:
+        yield from map(write, waiting) if pool is None else pool.imap(write, waiting, CHUNK)
+
+
+def _write(job: Job, one: tuple[str, LabelledImage, str, str]) -> dict:
+    """Converts an image; returns its line of the journal, or its "error"."""
+    name, image, part, key = one
+    try:
+        labels = job.draw(image)
+    except (ValueError, FileNotFoundError) as error:
+        return {"error": str(error)}
+    stacked = stack(change(labels, job.target), job.target.categories)
+    write_ids(job.folder / part / PNGS / name, stacked.segment_map)
+    infos = describe_segments(stacked.segment_map, stacked.segments)
+    height, width = labels.size
+    size = {"height": height, "width": width}
+    return {
+        "name": name,
+        "key": key,
+        "image": {"id": image.image_id, "file_name": image.file_name, **size},
+        "annotation": {"image_id": image.image_id, "file_name": name, "segments_info": infos},
+        "left_out": len(stacked.segments) - len(infos),
+        "contested": stacked.contested,
+        "dropped": dict(labels.dropped),
+        "notes": dict(labels.notes),
+    }
+
+
+def _refuse(refused: Sequence[str], total: int) -> None:
+    if not refused:
+        return
+    more = len(refused) - MOST_NAMED
+    listed = [*refused[:MOST_NAMED], *([f"… and {more} more"] if more > 0 else [])]
+    raise ValueError(
+        f"{len(refused)} of {total} images cannot be converted; the others are done and wait for "
+        "these, mend them and start again:\n  " + "\n  ".join(listed)
+    )
+
+
+def _finish(
+    folder: Path,
+    part: str,
+    names: Mapping[str, LabelledImage],
+    parts: Parts,
+    journal: Journal,
+    target: Target,
+) -> Written:
+    """Writes the JSON of a part and counts what it holds."""
+    chosen = [name for name, image in names.items() if parts[image.file_name] == part]
+    images = (journal[name]["image"] for name in chosen)
+    annotations = (journal[name]["annotation"] for name in chosen)
+    write_panoptic_json(folder / JSON, images, annotations, target.categories)
+    written = Written()
+    kinds = {i: (name, is_thing) for i, name, is_thing in target.categories.rows()}
+    for name in chosen:
+        count_image(written, journal[name], kinds)
+    return written
