@@ -117,6 +117,7 @@ def write_labels(split, count):
     for number in range(count):
         semantic = np.full((48, 64), 4)
         semantic[5:20, 5 + number : 20 + number], semantic[30:36, 10:50] = 20, 21
+        semantic = semantic[:, ::-1] if split == "val" else semantic  # no image is in both
         instances = np.where(semantic == 4, 0, semantic)
         grey = np.where(semantic == 4, 200, 6 * semantic)
         for kind, values in (("images", grey), ("semantic", semantic), ("instances", instances)):
@@ -151,7 +152,7 @@ def test_own_data_goes_from_labels_to_a_report_as_the_page_says(tmp_path, monkey
         walked.append(script)
     assert walked == [
         *("datasets/convert.py",) * 2,
-        *("datasets/check.py",) * 2,
+        "datasets/check.py",
         *("train_net.py",) * 2,
         *("tools/predict.py", "tools/report.py"),
     ]

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import timm
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,21 @@ def find_timm_weights(name: str) -> Path:
     """
     found = _in_folder(name)
     return found if found else _from_hub(name, _repository(name))
+
+
+def find_local_weights(name: str) -> Path | None:
+    """Returns the file that `timm://NAME` stands for if it is here already; asks no network.
+
+    Args:
+        name: as for `find_timm_weights`.
+
+    Raises:
+        ValueError: as there.
+    """
+    if found := _in_folder(name):
+        return found
+    cached = (try_to_load_from_cache(_repository(name), file) for file in HUB_FILES)
+    return next((Path(path) for path in cached if isinstance(path, str)), None)
 
 
 def _in_folder(name: str) -> Path | None:

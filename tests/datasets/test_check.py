@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from kmax_deeplab.d2.data.catalog import register_panoptic
+from kmax_deeplab.data.format.pngs import read_ids, write_ids
 from tests.own_data import OwnData
 from tests.scripts import ROOT, exit_status, load_script
 
@@ -73,6 +74,38 @@ def test_a_kind_of_fault_can_be_allowed(check, data):
     (Path(data.pngs) / "other.png").touch()
     assert check() == 1
     assert check("--allow", "stray-png") == 0
+
+
+def test_training_and_validation_are_compared_and_shown_on_one_page(script, tmp_path, capsys):
+    train, val = (OwnData(tmp_path / name) for name in ("train", "val"))
+    places = [
+        ("--json", train.json, val.json),
+        ("--images", train.images, val.images),
+        ("--pngs", train.pngs, val.pngs),
+    ]
+    common = ("--workers", 1, "--samples", 1, "--output", tmp_path / "check")
+    flags = [word for place in places for word in place]
+    assert exit_status(script.main, *flags, *common) == 1
+    printed = capsys.readouterr().out
+    assert f"{val.image_path(0)}: is " in printed and "of train_panoptic" in printed
+    (page,) = (tmp_path / "check").glob("train_panoptic_*.html")
+    assert f"Open {page} in a browser." in printed
+    assert exit_status(script.main, *flags, *common, "--allow", "leaked-image") == 0
+    assert exit_status(script.main, *flags[:2], *flags[3:5], *flags[6:8], *common) == 0
+    assert exit_status(script.main, *flags[:-1], *common) == 2
+
+
+def test_a_note_leaves_a_dataset_sound_unless_it_is_denied(check, data, capsys):
+    ids = read_ids(data.png_path(0)).copy()
+    ids[0, 0] = 9
+    write_ids(data.png_path(0), ids)
+    data.segments(0).append({"id": 9, "category_id": 300, "iscrowd": 0})
+    data.write_json()
+    assert check() == 0
+    printed = capsys.readouterr().out
+    assert f"{data.png_path(0)}: segment 9 (1 pixel)" in printed and "No fault found" in printed
+    assert check("--deny", "tiny-segment") == 1
+    assert "No fault found" not in capsys.readouterr().out
 
 
 def test_fix_writes_a_sound_copy_and_leaves_the_original(script, check, data, capsys):

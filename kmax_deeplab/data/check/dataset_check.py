@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -58,6 +59,7 @@ class DatasetReport:
         source: the dataset.
         content: of its JSON; empty if that cannot be used.
         findings: all faults.
+        notes: on what may be right.
         pairs: annotated images.
         reports: of each image that was looked at, by image id.
     """
@@ -65,6 +67,7 @@ class DatasetReport:
     source: Source
     content: Mapping = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     reports: dict[Hashable, ImageReport] = field(default_factory=dict)
 
@@ -82,7 +85,9 @@ class ClassCount:
 
 
 def check_dataset(source: Source, workers: int = 1) -> DatasetReport:
-    """Checks everything about a dataset but stray files, showing a progress bar.
+    """Checks all of a dataset but what takes others to see, showing a progress bar.
+
+    Stray files and images that occur twice are found by `check_strays` and `check_duplicates`.
 
     Args:
         source: the dataset.
@@ -108,6 +113,7 @@ def check_dataset(source: Source, workers: int = 1) -> DatasetReport:
     for pair, image in zip(report.pairs, _check_images(report, workers), strict=True):
         report.reports[pair.image["id"]] = image
         report.findings += image.findings
+        report.notes += image.notes
     return report
 
 
@@ -174,12 +180,14 @@ def count_needed_queries(report: DatasetReport) -> list[int]:
 
 
 def _check_images(report: DatasetReport, workers: int) -> list[ImageReport]:
+    things = frozenset(c["id"] for c in report.content["categories"] if c["isthing"])
+    check = partial(check_image, things=things)
     progress = {"total": len(report.pairs), "desc": report.source.name, "unit": "image"}
     with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
         if pool is None:
-            results = map(check_image, report.pairs)
+            results = map(check, report.pairs)
         else:
-            results = pool.map(check_image, report.pairs, chunksize=CHUNK)
+            results = pool.map(check, report.pairs, chunksize=CHUNK)
         return list(tqdm(results, **progress))
 
 

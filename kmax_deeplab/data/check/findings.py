@@ -1,4 +1,4 @@
-"""What can be wrong with a panoptic dataset: kinds of faults, and one finding of such a fault."""
+"""What can be wrong with a panoptic dataset: kinds of faults and notes, and one finding of them."""
 
 from dataclasses import dataclass
 
@@ -31,27 +31,43 @@ KINDS = {
     "wrong-bbox": "the JSON's box of a segment is not the one around its pixels",
     "stray-image": "an image lies in the folder, but no JSON lists it",
     "stray-png": "a PNG lies in the folder, but no JSON lists it",
+    "leaked-image": "an image is in another dataset of this check too: the same, or nearly",
 }
 """Every kind of fault, in the order in which they are reported, with its explanation."""
+NOTES = {
+    "near-duplicate": "an image occurs twice in a dataset: the same, or nearly",
+    "tiny-segment": "a segment has no more than 4 pixels",
+    "whole-image": "a thing covers nearly all of its image: is it the background?",
+    "specks": "a thing has pieces of no more than 4 pixels apart from it",
+    "far-pieces": "pieces of a thing are farther apart than it is large: are they two things?",
+    "labelled-twice": "a thing fills the box of another of its class: is it labelled twice?",
+}
+"""The same of what may be right: notes are looked at, and leave a dataset sound."""
+EXPLAINED = KINDS | NOTES
+"""All of both."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault.
+    """A fault, or a note.
 
     Attributes:
-        kind: one of KINDS.
-        file: path of the file to correct.
+        kind: one of KINDS, or of NOTES.
+        file: path of the file to correct, or to look at.
         message: what is wrong, with the ids and values.
+        segments: ids of those in the file that show it.
+        beside: path of a file to compare it with.
     """
 
     kind: str
     file: str
     message: str
+    segments: tuple[int, ...] = ()
+    beside: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown kind of finding {self.kind!r}; known are {list(KINDS)}")
+        if self.kind not in EXPLAINED:
+            raise ValueError(f"unknown kind of finding {self.kind!r}; known are {list(EXPLAINED)}")
 
     def __str__(self) -> str:
         return f"{self.file}: {self.message}"

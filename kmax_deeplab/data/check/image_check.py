@@ -1,15 +1,17 @@
 """Checks of one annotated image: an image, its PNG and what the JSON says of them enter, findings
-and the true area and box of every segment leave.
+notes, a fingerprint, and the true area and box of every segment leave.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
 from kmax_deeplab.data.check.findings import Finding
+from kmax_deeplab.data.check.fingerprints import Fingerprint, take_fingerprint
 from kmax_deeplab.data.check.json_check import Pair
+from kmax_deeplab.data.check.label_noise import find_noise
 from kmax_deeplab.data.format.images import (
     UPRIGHT,
     HugeImageError,
@@ -24,34 +26,56 @@ from kmax_deeplab.data.format.pngs import read_ids
 from kmax_deeplab.data.format.zips import is_file, open_file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageReport:
-    """What was found about one image.
+    """What was found about one image; there may be a million of these.
 
     Attributes:
         findings: its faults.
-        measures: of each segment of the JSON that has pixels, by id.
-        pixels: of the PNG; 0 if it could not be read.
+        notes: on what may be right.
+        rows: (S, 6) int32, of each segment of the JSON that has pixels: id, area, box.
+        size: (height, width) of the PNG in pixels; (0, 0) if it could not be read.
+        fingerprint: of the image; None if it could not be read, or shows nothing.
     """
 
-    findings: list[Finding]
-    measures: dict[int, Measure] = field(default_factory=dict)
-    pixels: int = 0
+    findings: Sequence[Finding] = ()
+    notes: Sequence[Finding] = ()
+    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.int32))
+    size: tuple[int, int] = (0, 0)
+    fingerprint: Fingerprint | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Of the PNG."""
+        return self.size[0] * self.size[1]
+
+    @property
+    def measures(self) -> dict[int, Measure]:
+        """Of each segment of the JSON that has pixels, by id."""
+        return {i: Measure(area, tuple(box)) for i, area, *box in self.rows.tolist()}
 
 
 @dataclass(frozen=True)
 class _Header:
-    """(height, width) of an image as stored and upright, in pixels, and its EXIF orientation."""
+    """What is known of a decoded image.
+
+    (height, width) as stored and upright, in pixels, its EXIF orientation, its fingerprint.
+    """
 
     stored: tuple[int, int]
     upright: tuple[int, int]
     orientation: int
+    fingerprint: Fingerprint | None
 
 
-def check_image(pair: Pair) -> ImageReport:
+def check_image(pair: Pair, things: Collection = ()) -> ImageReport:
     """Decodes an image and its PNG and compares both with the JSON; missing files are no findings.
 
     `check_files` finds those, for all images at once.
+
+    Args:
+        pair: the image and its labels.
+        things: ids of the categories that are things.
     """
     findings = []
     header = ids = None
@@ -71,14 +95,18 @@ def check_image(pair: Pair) -> ImageReport:
     if header:
         findings += _check_header(header, pair)
         findings += _check_sizes(header, None if ids is None else ids.shape, pair)
+    fingerprint = header.fingerprint if header else None
     if ids is None:
-        return ImageReport(findings)
+        return ImageReport(findings, fingerprint=fingerprint)
     measures = measure_segments(ids)
     segments = pair.annotation["segments_info"]
     findings += check_segments(measures, segments, pair.png_file)
-    listed = {segment["id"] for segment in segments}
-    kept = {i: measure for i, measure in measures.items() if i in listed}
-    return ImageReport(findings, kept, ids.size)
+    notes = find_noise(ids, measures, segments, things, pair.png_file)
+    rows = [
+        (s["id"], (m := measures[s["id"]]).area, *m.bbox) for s in segments if s["id"] in measures
+    ]
+    rows = np.array(rows, np.int32).reshape(-1, 6)
+    return ImageReport(findings, notes, rows, ids.shape, fingerprint)
 
 
 def check_segments(
@@ -158,7 +186,8 @@ def _decode(path: str) -> _Header:
             raise HugeImageError(str(error)) from error
         require_usable(image)
         image.load()  # all of it: a truncated file opens like a whole one
-        return _Header(image.size[::-1], upright_size(image), read_orientation(image))
+        sizes = image.size[::-1], upright_size(image)
+        return _Header(*sizes, read_orientation(image), take_fingerprint(image))
 
 
 def _check_header(header: _Header, pair: Pair) -> list[Finding]:

@@ -4,6 +4,7 @@ What enters: the content of a JSON and where its images and PNGs lie. What leave
 in the images themselves is checked in `image_check`.
 """
 
+import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,11 +112,11 @@ def find_strays(kind: str, folder: str, suffixes: Iterable[str], listed: set[str
         suffixes: of the files to look at, in lower case.
         listed: paths that belong there.
     """
-    resolved = {Path(path).resolve() for path in listed}
+    resolved = set(map(os.path.realpath, listed))
     return [
         Finding(kind, str(path), f"lies in {folder}, but the JSON does not list it")
         for path in find_files([folder], suffixes)
-        if path.resolve() not in resolved
+        if os.path.realpath(path) not in resolved
     ]
 
 

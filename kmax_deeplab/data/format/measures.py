@@ -21,12 +21,16 @@ def measure_segments(ids: np.ndarray) -> dict[int, Measure]:
     Args:
         ids: (H, W) integer segment ids.
     """
-    values, position = np.unique(ids, return_inverse=True)
-    position = position.reshape(ids.shape)  # (H, W)
-    areas = np.bincount(position.ravel(), minlength=len(values))
-    boxes = ndimage.find_objects(position + 1)
+    flat = ids.ravel()
+    starts = np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1])))
+    values, of_run = np.unique(flat[starts], return_inverse=True)  # far fewer runs than pixels
+    lengths = np.diff(starts, append=flat.size)
+    areas = np.bincount(of_run, lengths)
+    boxes = ndimage.find_objects(np.repeat(of_run + 1, lengths).reshape(ids.shape))
     measures = {}
-    for value, area, (rows, columns) in zip(values.tolist(), areas.tolist(), boxes, strict=True):
+    for value, area, (rows, columns) in zip(
+        values.tolist(), areas.astype(int).tolist(), boxes, strict=True
+    ):
         size = (columns.stop - columns.start, rows.stop - rows.start)
         if value:
             measures[value] = Measure(area, (columns.start, rows.start, *size))

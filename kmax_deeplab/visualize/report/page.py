@@ -1,7 +1,6 @@
 """The page of a report: numbers, pictures and sections enter, one self-contained HTML file leaves.
 
-The page needs no network and no other file: pictures are inline PNGs, curves inline SVG, and
-`report.css` and `report.js` of this folder are copied into it.
+The page needs no network and no other file: pictures are inline PNGs, curves inline SVG.
 """
 
 from collections.abc import Mapping
@@ -12,16 +11,14 @@ from pathlib import Path
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.visualize.examples import Example
 from kmax_deeplab.visualize.report.curves import Curve
+from kmax_deeplab.visualize.report.document import document
 from kmax_deeplab.visualize.report.figures import show_example
 from kmax_deeplab.visualize.report.history import history_section, losses_section
 from kmax_deeplab.visualize.report.scores import Score, headline
 from kmax_deeplab.visualize.report.sections import quality_section
-from kmax_deeplab.visualize.report.tables import contents_list, section, swatch
+from kmax_deeplab.visualize.report.tables import contents_list, definitions, section, swatch
 from kmax_deeplab.whole_files import write_text
 
-STYLE_SHEET, PROGRAM = (Path(__file__).with_name(f"report.{kind}") for kind in ("css", "js"))
-WIDE, LONG = ' class="wide"', 40
-"""Characters of a setting that takes a row of its own."""
 LAYERS_EXPLAINED = (
     "Below each image, the k-means layers from coarse to fine: every pixel has the pale colour of "
     "the query (cluster centre) it is assigned to, and its number where it fits (q3 is query 3). A "
@@ -67,8 +64,8 @@ def write_report(path: Path | str, report: Report) -> None:
     parts = {anchor: part for anchor, part in _parts(report).items() if part[1]}
     contents = contents_list({anchor: title for anchor, (title, _) in parts.items()})
     cards = headline(report.scores, report.other_scores, report.other)
-    sections = [_header(report), cards, contents, *(html for _, html in parts.values())]
-    write_text(path, _page(report.title, "\n".join(sections)))
+    sections = [cards, contents, *(html for _, html in parts.values())]
+    write_text(path, document(report.title, report.summary, sections))
 
 
 def _parts(report: Report) -> dict[str, tuple[str, str]]:
@@ -84,20 +81,6 @@ def _parts(report: Report) -> dict[str, tuple[str, str]]:
     }
 
 
-def _page(title: str, body: str) -> str:
-    style, program = (path.read_text(encoding="utf-8") for path in (STYLE_SHEET, PROGRAM))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n<script>\n{program}</script>\n</body>\n</html>\n"
-    )
-
-
-def _header(report: Report) -> str:
-    return f"<header><h1>{escape(report.title)}</h1><p>{escape(report.summary)}</p></header>"
-
-
 def _examples(report: Report) -> str:
     if not report.examples:
         return ""
@@ -109,8 +92,4 @@ def _examples(report: Report) -> str:
 
 
 def _settings(settings: Mapping[str, str]) -> str:
-    rows = "".join(
-        f"<div{WIDE * (len(value) > LONG)}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-        for name, value in settings.items()
-    )
-    return section("settings", "Settings", "", f"<dl>{rows}</dl>")
+    return section("settings", "Settings", "", definitions(settings.items()))

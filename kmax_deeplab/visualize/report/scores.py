@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.visualize.report.tables import direction, number, signed
+from kmax_deeplab.visualize.report.tables import card, direction, number, signed
 
 MEASURES = ("PQ", "SQ", "RQ")
 GROUPS = {"all": "", "things": "_th", "stuff": "_st"}
@@ -65,9 +65,12 @@ def headline(scores: Sequence[Score], others: Sequence[Score] = (), name: str = 
     """
     compared = {score.name: score.values for score in others if score.color is None}
     cards = [
-        f'<div class="card"><b>{number(score.values[0])}</b><span>PQ {escape(score.name)}</span>'
-        f"<small>SQ {number(score.values[1])} · RQ {number(score.values[2])}</small>"
-        f"{_beside(score, compared.get(score.name), name)}</div>"
+        card(
+            number(score.values[0]),
+            f"PQ {score.name}",
+            f"<small>SQ {number(score.values[1])} · RQ {number(score.values[2])}</small>"
+            + _beside(score, compared.get(score.name), name),
+        )
         for score in scores
         if score.color is None
     ]

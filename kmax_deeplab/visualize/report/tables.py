@@ -4,11 +4,13 @@ A cell shows a number rounded and has it exact in `data-value`, by which a colum
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 UNCHANGED = 0.05
 """Percent points below which a difference is none: it would be shown as 0.0."""
+WIDE, LONG = ' class="wide"', 40
+"""Characters of a definition that takes a row of its own."""
 Value = float | int | str
 """A percentage, a count, or HTML."""
 
@@ -87,6 +89,20 @@ def signed(change: float) -> str:
 def direction(change: float) -> str:
     """Says whether percent points are "up", "down" or, if none or unknown, ""."""
     return "up" if change >= UNCHANGED else "down" if change <= -UNCHANGED else ""
+
+
+def definitions(rows: Iterable[tuple[str, str]]) -> str:
+    """Lists names with what they are."""
+    entries = "".join(
+        f"<div{WIDE * (len(value) > LONG)}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in rows
+    )
+    return f"<dl>{entries}</dl>"
+
+
+def card(figure: str, name: str, remarks: str = "") -> str:
+    """Shows a large figure, what it is, and HTML below."""
+    return f'<div class="card"><b>{escape(figure)}</b><span>{escape(name)}</span>{remarks}</div>'
 
 
 def contents_list(entries: Mapping[str, str]) -> str:

@@ -1,0 +1,1 @@
+"""From a dataset and a machine to a config that trains: every value with its reason."""
