@@ -3,6 +3,7 @@ import json
 import pytest
 
 import train_net
+from kmax_deeplab.checkpoint import timm_hub
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.suggest import timing
 from tests.scripts import exit_status, load_script
@@ -19,13 +20,14 @@ def script():
 def here(monkeypatch, tmp_path):
     """A machine without GPU and without weights, which measures two iterations."""
     monkeypatch.delenv("KMAX_WEIGHTS", raising=False)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(timm_hub, "try_to_load_from_cache", lambda repository, file: None)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(timing, "FIRST", 1)
     monkeypatch.setattr(timing, "RUNS", 1)
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_it_writes_trains_and_evaluates_without_an_edit(script, here, shapes, capsys):
     output = here / "mine.yaml"
     arguments = (shapes, "--output", output, "--minutes", 0.001, "--no-up")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import yaml
 
+from kmax_deeplab.checkpoint import timm_hub
 from kmax_deeplab.d2.config.check import validate
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.suggest.machine import Machine, find_machine
@@ -127,7 +128,7 @@ def test_every_line_has_its_reason_beside_or_above_it(tmp_path):
 
 
 def test_weights_are_looked_for_in_the_folder_of_weights(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr(timm_hub, "try_to_load_from_cache", lambda repository, file: None)
     monkeypatch.setenv("KMAX_WEIGHTS", str(tmp_path))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert find_machine().weights == "" and "no GPU" in str(find_machine())
