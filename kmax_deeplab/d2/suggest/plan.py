@@ -3,8 +3,8 @@
 Every rule is here or in `sight`. Values that the base already has are not repeated.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ EARNEST = CONFIGS / "panoptic_segmentation" / "kmax_r50.yaml"
 QUERIES = "MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES"
 RATE = "SOLVER.BASE_LR"
 ITERATIONS, WARMUP = "SOLVER.MAX_ITER", "SOLVER.WARMUP_ITERS"
-SIDES_ON_CPU, SIDES_ON_GPU = (193, 257), (385, 1281)
+SIDES_ON_CPU = (257, 193)
+"""Greatest sides of the input in pixels; the next is for times that allow few iterations."""
+SIDES_ON_GPU = (385, 1281)
 """Least and greatest side of the input in pixels."""
 TILE_INPUT_ON_GPU = 641
 CPU_BATCH, RATE_SCRATCH, RATE_PRETRAINED = 4, 0.02, 0.01
@@ -37,6 +39,8 @@ EPOCHS, LEAST_ITERATIONS, MOST_ITERATIONS = 60, 1000, 10000
 WINDOW_RANGE, WIDE_RANGE, WHOLE_RANGE = (0.7, 1.4), (0.5, 2.0), (0.8, 1.6)
 """Factors on the scale of evaluation from which training draws."""
 COPY_PASTE = 0.3
+LEAST_PERIOD = 100
+"""Iterations between two checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,25 @@ class Plan:
     base: Path
     choices: list[Choice]
 
+    def changed(self, choices: Sequence[Choice]) -> "Plan":
+        """Returns a plan with other choices for these keys, which come last."""
+        keys = {choice.key for choice in choices}
+        kept = [choice for choice in self.choices if choice.key not in keys]
+        return replace(self, choices=[*kept, *choices])
 
-def plan(profile: Profile, machine: Machine, *, has_up: bool = True) -> Plan:
+
+def plan(
+    profile: Profile, machine: Machine, most: int = SIDES_ON_CPU[0], *, has_up: bool = True
+) -> Plan:
     """Proposes a config.
 
     Args:
         profile: of the images to train on.
         machine: that trains.
+        most: greatest side of the input on a CPU, in pixels.
         has_up: whether images have an up and a down; False mirrors them top to bottom as well.
     """
-    choices = _on_gpu(profile, machine) if machine.gpu else _on_cpu(profile, machine)
+    choices = _on_gpu(profile, machine) if machine.gpu else _on_cpu(profile, machine, most)
     if not has_up:
         reason = "the images have no up and down (--no-up)"
         choices.append(Choice("INPUT.RANDOM_FLIP", "both", reason))
@@ -83,14 +96,14 @@ def schedule(iterations: int, reason: str, checkpoints: int = 5) -> list[Choice]
         Choice(WARMUP, max(min(iterations // 20, 500), 1), "a twentieth of them"),
         Choice(
             "SOLVER.CHECKPOINT_PERIOD",
-            max(iterations // checkpoints, 1),
-            f"a run that is killed goes on from one of {checkpoints} (--resume)",
+            max(iterations // checkpoints, LEAST_PERIOD),
+            "where a run that was killed goes on (--resume)",
         ),
     ]
 
 
-def _on_cpu(profile: Profile, machine: Machine) -> list[Choice]:
-    sight = choose_sight(profile, *SIDES_ON_CPU)
+def _on_cpu(profile: Profile, machine: Machine, most: int) -> list[Choice]:
+    sight = choose_sight(profile, min(SIDES_ON_CPU), most)
     rate = RATE_PRETRAINED if machine.weights else RATE_SCRATCH
     start = "of weights that know images" if machine.weights else "that learns from scratch"
     return [
