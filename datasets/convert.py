@@ -26,21 +26,32 @@ classes: a table with tabs between the columns id, name, isthing (1 or 0) and, i
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from label_formats import FORMATS
+from tabulate import tabulate
 from tqdm import tqdm
 
 from kmax_deeplab import command
+from kmax_deeplab.data.check.query_count import (
+    KEY,
+    describe_distribution,
+    describe_excess,
+    propose_queries,
+)
 from kmax_deeplab.data.convert.changes import choose_target, parse_changes
 from kmax_deeplab.data.convert.conversion import convert
 from kmax_deeplab.data.convert.parts import assign_parts
-from kmax_deeplab.data.convert.written import describe
+from kmax_deeplab.data.convert.written import Written
+from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.writer import JSON, PNGS
 from kmax_deeplab.whole_files import write_text
 
+DEFAULT_QUERIES = 128
+"""Number of queries that the configs for COCO, ADE20K and own data have."""
 CONFIG = "dataset.yaml"
 """Where a new dataset says what it is, for training."""
 
@@ -126,6 +137,50 @@ def run(args: argparse.Namespace) -> None:
         write_config(args.output / CONFIG, source.folder, list(written))
     for sentence in describe(written, target.categories):
         print(sentence)
+
+
+def describe(written: Mapping[str, Written], categories: Categories) -> Iterator[str]:
+    """Yields what somebody should know of a new dataset, classes as a table.
+
+    Args:
+        written: by part.
+        categories: of the dataset.
+    """
+    every = list(written.values())
+    crowds = sum(one.crowds for one in every)
+    counted = f", {crowds} of them crowds, which count for nothing" if crowds else ""
+    yield f"{sum(one.segments.total() for one in every)} segments{counted}."
+    names = [name or "segments" for name in written]
+    rows = [
+        (name, "thing" if is_thing else "stuff", *(one.segments[name] for one in every))
+        for _, name, is_thing in categories.rows()
+    ]
+    yield tabulate(rows, ("class", "kind", *names), disable_numparse=True)
+    yield from describe_losses(every)
+    used = sum((one.segments for one in every), Counter())
+    if unused := [name for name in categories.names if not used[name]]:
+        yield f"Classes without a segment: {', '.join(unused)}."
+    needed = [count for one in every for count in one.needed.elements()]
+    proposal = f"{KEY} {propose_queries(needed)} is enough"
+    yield f"Queries that an image needs: {describe_distribution(needed)}; {proposal}."
+    if excess := describe_excess("warning", needed, DEFAULT_QUERIES):
+        yield excess
+
+
+def describe_losses(every: Sequence[Written]) -> Iterator[str]:
+    """Yields what of the labels is not in the dataset as it was, and why."""
+    if left_out := sum(one.left_out for one in every):
+        yield f"Left out {left_out} segments: they have no pixel, or others cover them."
+    if contested := sum(one.contested for one in every):
+        images = sum(one.overlapping for one in every)
+        yield (
+            f"Things overlap in {images} images, on {contested} pixels: there the smaller is on "
+            "top, of equal ones the later."
+        )
+    for reason, count in sum((one.dropped for one in every), Counter()).most_common():
+        yield f"Dropped {count}: {reason}."
+    for note, count in sum((one.notes for one in every), Counter()).most_common():
+        yield f"{note}: {count}."
 
 
 def main(arguments: list[str] | None = None) -> None:

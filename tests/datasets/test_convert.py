@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kmax_deeplab.d2.config.files import read_config_file
 from kmax_deeplab.data.check.dataset_check import Source, check_dataset, check_strays
 from kmax_deeplab.data.format.pngs import read_ids
 from tests.scripts import exit_status, load_script
@@ -149,3 +150,33 @@ def test_a_name_that_leads_to_other_files_is_refused_and_they_stay(main, folder,
     )
     assert "leads out of the folder" in refusal
     assert photo.read_bytes() == before and not (folder / "out").exists()
+
+
+def test_a_split_has_a_config_that_training_reads(main, folder, capsys):
+    Image.new("RGB", (12, 8), "red").save(folder / "images" / "a.png")
+    split = ("--split", "0.5,0.5", "--merge", "ground=road,car", "--things", "ground")
+    assert exit_status(main, *from_pngs(folder), *split, "--workers", 1) == 0
+    printed = capsys.readouterr().out
+    assert (
+        f"{folder / 'out/val/panoptic.json'}, {folder / 'out/val/panoptic'}/: 1 images" in printed
+    )
+    assert [line.split() for line in printed.splitlines() if "thing" in line] == [
+        ["ground", "thing", "3", "3"]
+    ]
+    (folder / "run.yaml").write_text("_BASE_: out/dataset.yaml")
+    datasets = read_config_file(folder / "run.yaml")["DATASETS"]
+    assert (datasets["TRAIN"], datasets["TEST"]) == (["out_train"], ["out_val"])
+    for entry in datasets["PANOPTIC"]:
+        report = check_dataset(Source(*(entry[k] for k in ("name", "images", "json", "pngs"))))
+        assert report.findings == [] and len(report.pairs) == 1
+
+
+def test_overlaps_and_dropped_labels_are_counted_aloud(main, folder, capsys):
+    content = json.loads((folder / "instances.json").read_text())
+    square = [[4, 4, 10, 4, 10, 8, 4, 8]]  # shares 4 x 2 pixels with the one that is there
+    second = {**content["annotations"][0], "id": 6, "segmentation": square}
+    content["annotations"].append(second)
+    (folder / "instances.json").write_text(json.dumps(content))
+    words = ("detection", "--json", folder / "instances.json", "--output", folder / "out")
+    assert exit_status(main, *words) == 0
+    assert "Things overlap in 1 images, on 8 pixels: there the smaller" in capsys.readouterr().out

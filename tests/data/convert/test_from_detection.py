@@ -5,12 +5,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from kmax_deeplab.data.convert.from_detection import (
-    decode_mask,
-    draw_images,
-    join_categories,
-    read_detection,
-)
+from kmax_deeplab.data.convert.from_detection import find_detection, join_categories
+from kmax_deeplab.data.convert.masks import decode_mask
+from kmax_deeplab.data.convert.stacking import stack
 from kmax_deeplab.data.format.categories import Categories
 
 STUFF = Categories.from_json([{"id": 90, "name": "sky", "isthing": 0}])
@@ -41,14 +38,14 @@ def content():
 
 @pytest.fixture
 def draw(content, tmp_path):
-    """A function that draws the one image of the content."""
+    """A function that draws the one image of the content and stacks its regions."""
 
     def drawn(semantic=None, **options):
         path = tmp_path / "instances.json"
         path.write_text(json.dumps(content))
-        detection = read_detection(path)
-        categories = join_categories(detection.categories, STUFF if semantic else None)
-        return next(draw_images(detection, categories, semantic, **options))
+        stuff = STUFF if semantic else None
+        source = find_detection(path, semantic=semantic, stuff=stuff, **options)
+        return stack(source.draw(source.images[0]), source.categories)
 
     return drawn
 
@@ -59,7 +56,7 @@ def test_the_smaller_of_two_overlapping_masks_is_on_top(draw):
     assert (drawn.segment_map == 2).sum() == 4
     assert (drawn.segment_map == 1).sum() == 6 * 4 - 4
     assert drawn.segment_map[5, 7] == 0
-    assert (drawn.image_id, drawn.file_name, drawn.png_name) == (4, "part/a.jpg", "part/a.png")
+    assert drawn.contested == 4
 
 
 def test_of_equal_masks_the_later_annotation_is_on_top(content, draw):
@@ -73,8 +70,8 @@ def test_of_equal_masks_the_later_annotation_is_on_top(content, draw):
 def test_crowds_are_kept_below_things_however_small(content, draw):
     content["annotations"][0]["iscrowd"] = 1
     drawn = draw()
-    assert [segment.iscrowd for segment in drawn.segments] == [True, False]
-    assert set(np.unique(drawn.segment_map)) == {0, 2}
+    assert [segment.iscrowd for segment in drawn.segments] == [False, True]
+    assert set(np.unique(drawn.segment_map)) == {0, 1}
 
 
 def test_polygons_and_both_kinds_of_run_lengths_agree():

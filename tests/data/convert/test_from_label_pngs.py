@@ -6,10 +6,12 @@ from PIL import Image
 
 from kmax_deeplab.data.convert.from_label_pngs import (
     LabelFolders,
-    draw_files,
-    draw_segments,
+    find_label_pngs,
+    find_regions,
     match_folders,
 )
+from kmax_deeplab.data.convert.labels import Labels
+from kmax_deeplab.data.convert.stacking import stack
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.writer import DrawnSegment
 
@@ -40,37 +42,44 @@ def folders(tmp_path):
 
 
 def draw(folders, ignore=(255,)):
-    return list(draw_files(match_folders(folders, CLASSES), folders.images, CLASSES, ignore))
+    source = find_label_pngs(folders, CLASSES, ignore)
+    return [stack(source.draw(image), CLASSES) for image in source.images]
+
+
+def draw_segments(semantic, instances, ignore=()):
+    regions = find_regions(semantic, instances, CLASSES, ignore)
+    stacked = stack(Labels(semantic.shape, regions), CLASSES)
+    return stacked.segment_map, stacked.segments
 
 
 def test_stuff_is_one_segment_a_class_and_things_one_an_instance():
     semantic = np.array([[0, 0, 26, 26], [8, 0, 26, 255]])
     instances = np.array([[5, 6, 2, 9], [0, 0, 2, 9]])
-    segment_map, segments = draw_segments(semantic, instances, CLASSES, ignore=[255])
+    segment_map, segments = draw_segments(semantic, instances, ignore=[255])
     assert segment_map.tolist() == [[1, 1, 2, 3], [4, 1, 2, 0]]
     assert [segment.category_id for segment in segments] == [0, 26, 26, 8]
     assert not any(segment.iscrowd for segment in segments)
 
 
 def test_things_without_instance_id_become_one_crowd():
-    segment_map, segments = draw_segments(np.full((1, 3), 26), np.array([[0, 4, 0]]), CLASSES)
+    segment_map, segments = draw_segments(np.full((1, 3), 26), np.array([[0, 4, 0]]))
     assert segment_map.tolist() == [[1, 2, 1]]
     assert segments == [DrawnSegment(26, iscrowd=True), DrawnSegment(26)]
 
 
 def test_an_image_without_a_label_has_no_segment():
-    segment_map, segments = draw_segments(np.full((2, 2), 255), np.zeros((2, 2)), CLASSES, [255])
+    segment_map, segments = draw_segments(np.full((2, 2), 255), np.zeros((2, 2)), [255])
     assert not segment_map.any()
     assert segments == []
 
 
 def test_files_are_matched_by_name_in_subfolders(folders):
-    drawn = draw(folders)
-    assert [(d.image_id, d.file_name, d.png_name) for d in drawn] == [
-        ("a", "a.png", "a.png"),
-        ("town/b", "town/b.png", "town/b.png"),
+    images = find_label_pngs(folders, CLASSES, [255]).images
+    assert [(image.image_id, image.file_name) for image in images] == [
+        ("a", "a.png"),
+        ("town/b", "town/b.png"),
     ]
-    assert drawn[0].segment_map.tolist() == [[1, 2, 2], [2, 2, 3]]
+    assert draw(folders)[0].segment_map.tolist() == [[1, 2, 2], [2, 2, 3]]
 
 
 def test_colours_count_as_numbers(folders):
