@@ -4,6 +4,8 @@
         --classes classes.tsv --output data/train
     python datasets/convert.py detection --json instances.json --output data/train \
         [--semantic SEMANTIC --classes classes.tsv]
+    python datasets/convert.py masks --images IMAGES --masks MASKS --class nucleus \
+        --output data/train
 
 The images stay where they are. The same input always gives the same files. A run that was
 interrupted goes on when it is started again; images that cannot be converted are all named.
@@ -11,14 +13,21 @@ interrupted goes on when it is started again; images that cannot be converted ar
 Stuff lies below crowds, crowds below things; where things overlap the smaller is on top, of equal
 ones the later. --split 0.8,0.2 makes train/ and val/ (and, with a third share, test/) below the
 output, copies of one image always in the same part; --split train=a.txt,val=b.txt takes lists of
-names. dataset.yaml beside them tells training where everything lies.
+names. --background CLASS makes stuff of what no label marks. dataset.yaml beside the parts tells
+training where everything lies.
 
 pngs: files are matched by name (subfolders included). Semantic PNGs hold class values, instance
 PNGs instance ids: as grey values of 8 or 16 bits, palette indices, or colours R + 256 G + 65536 B.
 Stuff becomes a segment a class, things a segment for each pair of class and instance id; thing
-pixels with instance id 0 become a crowd, which training and evaluation ignore.
+pixels with instance id 0 become a crowd, which training and evaluation ignore. Of the classes in
+--components each connected component (8 neighbours) is a thing; components that probably hold
+several objects, which touch, are counted. Masks of 0 and one other value need no --classes.
 
 detection: all categories are things. The stuff of semantic PNGs lies below them.
+
+masks: one file an object, MASKS/NAME/*.png or MASKS/NAME/CLASS/*.png for IMAGES/NAME.jpg; without
+--masks, IMAGES has a folder for each image with images/ and masks/, as the 2018 Data Science Bowl
+has. A pixel belongs to an object above half of the largest value of its mask.
 
 classes: a table with tabs between the columns id, name, isthing (1 or 0) and, if wanted, color
 ("255,0,0"); or a JSON list of such objects, or a JSON with such a list under "categories".

@@ -11,6 +11,7 @@ from kmax_deeplab.data.convert.from_label_pngs import (
     find_label_pngs,
     find_mask_class,
 )
+from kmax_deeplab.data.convert.from_masks import find_masks
 from kmax_deeplab.data.convert.labels import Source
 from kmax_deeplab.data.format.categories import Categories, read_categories
 
@@ -95,6 +96,18 @@ def find_detections(args: argparse.Namespace) -> Source:
     )
 
 
+def add_masks_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of masks per object."""
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--masks", type=Path, help="folder of a folder of masks for each image")
+    parser.add_argument("--class", dest="class_name", metavar="NAME", help="class of the masks")
+
+
+def find_object_masks(args: argparse.Namespace) -> Source:
+    """Finds masks per object."""
+    return find_masks(args.images, args.masks, args.class_name)
+
+
 def _add_semantic_ending(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--semantic-ending", default="", help='"_labels" for images/a.jpg, a_labels.png'
@@ -126,5 +139,6 @@ def _is_value(word: str, categories: Categories) -> bool:
 FORMATS = {
     "pngs": Format("from semantic and instance PNGs", add_pngs_options, find_pngs),
     "detection": Format("from a COCO detection JSON", add_detection_options, find_detections),
+    "masks": Format("from a mask per object", add_masks_options, find_object_masks),
 }
 """By the word that chooses them."""

@@ -1,0 +1,67 @@
+"""Writers of other tools' formats, for what is converted back: a panoptic dataset enters."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.data.convert.round_trip import Truth, copy_picture, save_mask
+
+
+def write_label_pngs(truth: Truth, folder: Path) -> list[str]:
+    """Writes images/, semantic/ and classes.tsv, whose objects are to be told by their gaps.
+
+    Returns:
+        The words that convert it.
+    """
+    rows = truth.content["categories"]
+    values = {row["name"]: value for value, row in enumerate(rows, 1)}
+    for picture in truth.pictures():
+        copy_picture(picture, folder / "images" / picture.path.stem)
+        semantic = np.zeros(picture.ids.shape, np.uint8)
+        for number, name in picture.classes.items():
+            semantic[picture.ids == number] = values[name]
+        path = folder / "semantic" / f"{picture.path.stem}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(semantic).save(path)
+    lines = [f"{values[row['name']]}\t{row['name']}\t0\n" for row in rows]
+    (folder / "classes.tsv").write_text("id\tname\tisthing\n" + "".join(lines))
+    places = [f"--{kind}={folder / kind}" for kind in ("images", "semantic")]
+    words = [f"--classes={folder / 'classes.tsv'}", "--components", ",".join(truth.names(1))]
+    return ["pngs", *places, *words, "--ignore", "0"]
+
+
+def write_bowl(truth: Truth, folder: Path) -> list[str]:
+    """Writes the layout of the 2018 Data Science Bowl; classes are folders, stuff is left out.
+
+    Returns:
+        The words that convert it; where there was stuff, it is what no mask marks.
+    """
+    for picture in truth.pictures():
+        home = folder / picture.path.stem
+        copy_picture(picture, home / "images" / picture.path.stem)
+        (home / "masks").mkdir()
+        for number, name in picture.classes.items():
+            if name in truth.names(1):
+                save_mask(home / "masks" / name / f"{number}.png", picture.ids == number)
+    return ["masks", f"--images={folder}", *_background(truth)]
+
+
+def write_masks(truth: Truth, folder: Path) -> list[str]:
+    """Writes images/ and masks/, a folder of masks for each image, stuff among them.
+
+    Returns:
+        The words that convert it.
+    """
+    for picture in truth.pictures():
+        stem = picture.path.stem
+        copy_picture(picture, folder / "images" / stem)
+        for number, name in picture.classes.items():
+            save_mask(folder / "masks" / stem / name / f"{number}.png", picture.ids == number)
+    places = [f"--{kind}={folder / kind}" for kind in ("images", "masks")]
+    return ["masks", *places, "--things", *truth.names(1)]
+
+
+def _background(truth: Truth) -> list[str]:
+    """Returns the words that make the one stuff of a dataset of what nobody marked."""
+    return [word for name in truth.names(0) for word in ("--background", name)]
