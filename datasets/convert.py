@@ -4,8 +4,6 @@
         --classes classes.tsv --output data/train
     python datasets/convert.py detection --json instances.json --output data/train \
         [--semantic SEMANTIC --classes classes.tsv]
-    python datasets/convert.py masks --images IMAGES --masks MASKS --class nucleus \
-        --output data/train
 
 The images stay where they are. The same input always gives the same files. A run that was
 interrupted goes on when it is started again; images that cannot be converted are all named.
@@ -28,6 +26,25 @@ detection: all categories are things. The stuff of semantic PNGs lies below them
 masks: one file an object, MASKS/NAME/*.png or MASKS/NAME/CLASS/*.png for IMAGES/NAME.jpg; without
 --masks, IMAGES has a folder for each image with images/ and masks/, as the 2018 Data Science Bowl
 has. A pixel belongs to an object above half of the largest value of its mask.
+
+    python datasets/convert.py masks --images IMAGES --masks MASKS --class nucleus \
+        --output data/cells
+
+voc: Pascal VOC segmentation, ROOT/{JPEGImages,SegmentationClass,SegmentationObject}. The lists in
+ImageSets/Segmentation are the parts. Classes are those of labelmap.txt (CVAT) or of VOC; 255 is
+void, "background" stuff, all else things.
+
+    python datasets/convert.py voc --root VOCdevkit/VOC2012 --output data/voc
+
+yolo: YOLO segmentation, by its data.yaml, or a folder with images/, labels/ and classes.txt. Lines
+are outlines, drawn by COCO's rule; boxes are refused. No label file means no object.
+
+    python datasets/convert.py yolo --data data.yaml --output data/mine
+
+labelme: a folder of LabelMe's JSONs: polygons, rectangles, circles, masks. Shapes of one label and
+group are one object; points and lines are dropped and counted.
+
+    python datasets/convert.py labelme --json FOLDER --output data/mine --split 0.8,0.2
 
 classes: a table with tabs between the columns id, name, isthing (1 or 0) and, if wanted, color
 ("255,0,0"); or a JSON list of such objects, or a JSON with such a list under "categories".
@@ -133,6 +150,8 @@ def write_config(path: Path, folder: Path, parts: Sequence[str]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Converts and says what came out."""
     source = FORMATS[args.format].find(args)
+    for sentence in source.notes:
+        print(sentence)
     changes = parse_changes(args.rename, args.merge, args.ignore, args.things, args.background)
     target = choose_target(source.categories, changes)
     parts = assign_parts(source, args.split, args.seed)

@@ -12,6 +12,7 @@ from kmax_deeplab.data.convert.from_label_pngs import (
     find_mask_class,
 )
 from kmax_deeplab.data.convert.from_masks import find_masks
+from kmax_deeplab.data.convert.from_voc import find_voc
 from kmax_deeplab.data.convert.labels import Source
 from kmax_deeplab.data.format.categories import Categories, read_categories
 
@@ -108,6 +109,18 @@ def find_object_masks(args: argparse.Namespace) -> Source:
     return find_masks(args.images, args.masks, args.class_name)
 
 
+def add_voc_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a Pascal VOC folder."""
+    parser.add_argument("--root", type=Path, required=True, help="holds SegmentationClass")
+    parser.add_argument("--images", type=Path, help="default: ROOT/JPEGImages")
+    parser.add_argument("--classes", type=Path, help="default: ROOT/labelmap.txt, or VOC's classes")
+
+
+def find_voc_folder(args: argparse.Namespace) -> Source:
+    """Finds the images of a Pascal VOC folder."""
+    return find_voc(args.root, args.images, args.classes, all_stuff=args.things == [])
+
+
 def _add_semantic_ending(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--semantic-ending", default="", help='"_labels" for images/a.jpg, a_labels.png'
@@ -139,6 +152,7 @@ def _is_value(word: str, categories: Categories) -> bool:
 FORMATS = {
     "pngs": Format("from semantic and instance PNGs", add_pngs_options, find_pngs),
     "detection": Format("from a COCO detection JSON", add_detection_options, find_detections),
+    "voc": Format("from Pascal VOC segmentation", add_voc_options, find_voc_folder),
     "masks": Format("from a mask per object", add_masks_options, find_object_masks),
 }
 """By the word that chooses them."""

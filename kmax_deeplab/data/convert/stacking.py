@@ -2,8 +2,8 @@
 
 The rule, for every format: stuff lies at the bottom, in the order of its regions, all regions of a
 class being one segment; crowds lie on it; on these the things, the smaller on top of the larger,
-of equal ones the later on top. Where nothing lies, and nobody said that it is void, the background
-may show.
+of equal ones the later on top. Where a tool has layers, those of regions of one kind come first.
+Where nothing lies, and nobody said that it is void, the background may show.
 """
 
 from collections.abc import Sequence
@@ -55,10 +55,10 @@ def stack(labels: Labels, categories: Categories, background: int | None = None)
         if level == STUFF:
             of_stuff[region.category_id] = number
         area = int(region.mask.sum()) if level == THING else 0
-        waiting.append((level, -area, position, number))
+        waiting.append((level, region.layer, -area, position, number))
     segment_map, contested = np.zeros(labels.size, np.int32), 0
     is_taken = np.zeros(labels.size, bool)
-    for level, _, position, number in sorted(waiting):
+    for level, _, _, position, number in sorted(waiting):
         region = labels.regions[position]
         box = region.box
         segment_map[box][region.mask] = number

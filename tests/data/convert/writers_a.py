@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kmax_deeplab.data.convert.voc_classes import VOID, voc_color
+from kmax_deeplab.data.format.pngs import encode_ids
+from kmax_deeplab.whole_files import write_text
 from tests.data.convert.round_trip import Truth, copy_picture, save_mask
 
 
@@ -65,3 +68,42 @@ def write_masks(truth: Truth, folder: Path) -> list[str]:
 def _background(truth: Truth) -> list[str]:
     """Returns the words that make the one stuff of a dataset of what nobody marked."""
     return [word for name in truth.names(0) for word in ("--background", name)]
+
+
+def write_voc(truth: Truth, folder: Path) -> list[str]:
+    """Writes a Pascal VOC folder as CVAT does: labelmap.txt and RGB colours for classes.
+
+    Objects are numbers of a palette where it has enough, and colours otherwise.
+
+    Returns:
+        The words that convert it.
+    """
+    names = ["background", *(n for n in (*truth.names(1), *truth.names(0)) if n != "background")]
+    colors = np.array([voc_color(number) for number in range(256)], np.uint8)
+    stems = []
+    for picture in truth.pictures():
+        stem = picture.path.stem
+        copy_picture(picture, folder / "JPEGImages" / stem)
+        classes = np.zeros(picture.ids.shape, np.uint8)
+        objects = np.zeros(picture.ids.shape, np.int32)
+        classes[picture.ids == 0] = VOID
+        for instance, (segment, name) in enumerate(picture.classes.items(), start=1):
+            classes[picture.ids == segment] = names.index(name)
+            objects[picture.ids == segment] = instance
+        _save(folder / "SegmentationClass" / f"{stem}.png", colors[classes])
+        fits = objects.max() < VOID
+        path = folder / "SegmentationObject" / f"{stem}.png"
+        _save(path, objects.astype(np.uint8) if fits else encode_ids(objects), colors)
+        stems.append(stem)
+    lines = [f"{name}:{','.join(map(str, colors[i]))}::\n" for i, name in enumerate(names)]
+    (folder / "labelmap.txt").write_text("# label:color_rgb:parts:actions\n" + "".join(lines))
+    write_text(folder / "ImageSets/Segmentation/default.txt", "\n".join(stems))
+    return ["voc", f"--root={folder}", "--things", *truth.names(1)]
+
+
+def _save(path: Path, values: np.ndarray, palette: np.ndarray | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(values)
+    if image.mode == "L" and palette is not None:
+        image.putpalette(palette.ravel().tolist())
+    image.save(path)
