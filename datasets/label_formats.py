@@ -13,6 +13,7 @@ from kmax_deeplab.data.convert.from_label_pngs import (
 )
 from kmax_deeplab.data.convert.from_masks import find_masks
 from kmax_deeplab.data.convert.from_voc import find_voc
+from kmax_deeplab.data.convert.from_yolo import find_yolo
 from kmax_deeplab.data.convert.labels import Source
 from kmax_deeplab.data.format.categories import Categories, read_categories
 
@@ -121,6 +122,16 @@ def find_voc_folder(args: argparse.Namespace) -> Source:
     return find_voc(args.root, args.images, args.classes, all_stuff=args.things == [])
 
 
+def add_yolo_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of YOLO segmentation."""
+    parser.add_argument("--data", type=Path, required=True, help="data.yaml, or its folder")
+
+
+def find_yolo_data(args: argparse.Namespace) -> Source:
+    """Finds the images of YOLO segmentation."""
+    return find_yolo(args.data)
+
+
 def _add_semantic_ending(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--semantic-ending", default="", help='"_labels" for images/a.jpg, a_labels.png'
@@ -153,6 +164,7 @@ FORMATS = {
     "pngs": Format("from semantic and instance PNGs", add_pngs_options, find_pngs),
     "detection": Format("from a COCO detection JSON", add_detection_options, find_detections),
     "voc": Format("from Pascal VOC segmentation", add_voc_options, find_voc_folder),
+    "yolo": Format("from YOLO segmentation", add_yolo_options, find_yolo_data),
     "masks": Format("from a mask per object", add_masks_options, find_object_masks),
 }
 """By the word that chooses them."""

@@ -29,7 +29,7 @@ IMAGES, CLASSES, OBJECTS = "JPEGImages", "SegmentationClass", "SegmentationObjec
 LISTS = Path("ImageSets/Segmentation")
 """Folders below the root."""
 FIRST, UNITED, ONLY = "train", "trainval", "default"
-"""The list that comes first, and those that are no part: VOC's of all images that have labels, CVAT's
+"""The list that comes first, and those that are no part: VOC's of all images with labels, CVAT's
 of images that are in none."""
 NOBODY = -1
 """Stands for void, which no class can have as its number."""

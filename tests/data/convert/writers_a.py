@@ -9,6 +9,7 @@ from kmax_deeplab.data.convert.voc_classes import VOID, voc_color
 from kmax_deeplab.data.format.pngs import encode_ids
 from kmax_deeplab.whole_files import write_text
 from tests.data.convert.round_trip import Truth, copy_picture, save_mask
+from tests.data.convert.tracing import join, trace
 
 
 def write_label_pngs(truth: Truth, folder: Path) -> list[str]:
@@ -107,3 +108,24 @@ def _save(path: Path, values: np.ndarray, palette: np.ndarray | None = None) -> 
     if image.mode == "L" and palette is not None:
         image.putpalette(palette.ravel().tolist())
     image.save(path)
+
+
+def write_yolo(truth: Truth, folder: Path) -> list[str]:
+    """Writes a YOLO dataset: one outline an object, whose parts and holes are joined; stuff, too.
+
+    Returns:
+        The words that convert it.
+    """
+    names = [*truth.names(1), *truth.names(0)]
+    for picture in truth.pictures():
+        copy_picture(picture, folder / "images/train" / picture.path.stem)
+        height, width = picture.ids.shape
+        lines = []
+        for segment, name in picture.classes.items():
+            corners = join(trace(picture.ids == segment))
+            shares = " ".join(f"{x / width:.6f} {y / height:.6f}" for x, y in corners)
+            lines.append(f"{names.index(name)} {shares}\n")
+        write_text(folder / "labels/train" / f"{picture.path.stem}.txt", "".join(lines))
+    listed = "".join(f"  {number}: {name}\n" for number, name in enumerate(names))
+    write_text(folder / "data.yaml", f"path: .\ntrain: images/train\nval:\nnames:\n{listed}")
+    return ["yolo", f"--data={folder / 'data.yaml'}", "--things", *truth.names(1)]
