@@ -25,7 +25,7 @@ ROOMS = {
     "losses": {"noise", "structures"},
     "postprocessing": {"structures", "values"},
     "metrics": {"structures", "data"},
-    "data": {"structures", "values", "whole_files"},
+    "data": {"file_lock", "structures", "values", "whole_files"},
     "model": {"data", "modeling", "noise", "postprocessing", "structures", "values"},
     "checkpoint": {"data", "model", "whole_files"},
     "predict": {
