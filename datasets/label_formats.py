@@ -11,6 +11,7 @@ from kmax_deeplab.data.convert.from_label_pngs import (
     find_label_pngs,
     find_mask_class,
 )
+from kmax_deeplab.data.convert.from_labelme import find_labelme
 from kmax_deeplab.data.convert.from_masks import find_masks
 from kmax_deeplab.data.convert.from_voc import find_voc
 from kmax_deeplab.data.convert.from_yolo import find_yolo
@@ -132,6 +133,17 @@ def find_yolo_data(args: argparse.Namespace) -> Source:
     return find_yolo(args.data)
 
 
+def add_labelme_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of LabelMe."""
+    parser.add_argument("--json", type=Path, required=True, help="folder of the JSONs")
+    parser.add_argument("--images", type=Path, help="if not where the JSONs say, or beside them")
+
+
+def find_labelme_jsons(args: argparse.Namespace) -> Source:
+    """Finds LabelMe's JSONs."""
+    return find_labelme(args.json, args.images)
+
+
 def _add_semantic_ending(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--semantic-ending", default="", help='"_labels" for images/a.jpg, a_labels.png'
@@ -165,6 +177,7 @@ FORMATS = {
     "detection": Format("from a COCO detection JSON", add_detection_options, find_detections),
     "voc": Format("from Pascal VOC segmentation", add_voc_options, find_voc_folder),
     "yolo": Format("from YOLO segmentation", add_yolo_options, find_yolo_data),
+    "labelme": Format("from LabelMe's JSONs", add_labelme_options, find_labelme_jsons),
     "masks": Format("from a mask per object", add_masks_options, find_object_masks),
 }
 """By the word that chooses them."""

@@ -1,13 +1,16 @@
 """Writers of other tools' formats, for what is converted back: a panoptic dataset enters."""
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from kmax_deeplab.data.convert.voc_classes import VOID, voc_color
 from kmax_deeplab.data.format.pngs import encode_ids
-from kmax_deeplab.whole_files import write_text
+from kmax_deeplab.whole_files import write_json, write_text
 from tests.data.convert.round_trip import Truth, copy_picture, save_mask
 from tests.data.convert.tracing import join, trace
 
@@ -129,3 +132,44 @@ def write_yolo(truth: Truth, folder: Path) -> list[str]:
     listed = "".join(f"  {number}: {name}\n" for number, name in enumerate(names))
     write_text(folder / "data.yaml", f"path: .\ntrain: images/train\nval:\nnames:\n{listed}")
     return ["yolo", f"--data={folder / 'data.yaml'}", "--things", *truth.names(1)]
+
+
+def write_labelme(truth: Truth, folder: Path) -> list[str]:
+    """Writes JSONs of LabelMe beside the images: polygons, or masks where there are holes.
+
+    Parts of an object have one group_id. Stuff is left out.
+
+    Returns:
+        The words that convert it; where there was stuff, it is what no shape marks.
+    """
+    for picture in truth.pictures():
+        stem = picture.path.stem
+        copy_picture(picture, folder / stem)
+        shapes = []
+        for segment, name in picture.classes.items():
+            if name in truth.names(1):
+                shapes += _draw_shapes(picture.ids == segment, name, segment)
+        height, width = picture.ids.shape
+        content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imageData": None}
+        content |= {"imagePath": f"{stem}{picture.path.suffix}"}
+        content |= {"imageHeight": height, "imageWidth": width}
+        write_json(folder / f"{stem}.json", content, indent=2)
+    return ["labelme", f"--json={folder}", *_background(truth)]
+
+
+def _draw_shapes(mask: np.ndarray, name: str, group: int) -> list[dict]:
+    """Returns the shapes of an object, as LabelMe 5 writes them."""
+    parts, count = ndimage.label(mask)
+    shapes = []
+    for number, (rows, columns) in enumerate(ndimage.find_objects(parts), start=1):
+        lines = trace(parts == number)
+        shape = {"label": name, "group_id": group if count > 1 else None, "description": ""}
+        shape |= {"points": lines[0], "shape_type": "polygon", "flags": {}, "mask": None}
+        if len(lines) > 1:
+            buffer = io.BytesIO()
+            Image.fromarray(parts[rows, columns] == number).save(buffer, format="PNG")
+            corners = [(columns.start, rows.start), (columns.stop - 1, rows.stop - 1)]
+            text = base64.b64encode(buffer.getvalue()).decode()
+            shape |= {"points": corners, "shape_type": "mask", "mask": text}
+        shapes.append(shape)
+    return shapes
