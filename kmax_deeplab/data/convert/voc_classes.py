@@ -85,6 +85,8 @@ def _colors(colors: Mapping[int, Color]) -> dict[Color, int]:
 def _read_labelmap(path: Path) -> list[tuple[str, Color]]:
     """Reads lines "name:r,g,b:parts:actions"; the class of void's colour is none.
 
+    Where Datumaro knows no colour it writes none, and paints with that of VOC's palette.
+
     Raises:
         ValueError: a line has another form, or a name or a colour occurs twice.
     """
@@ -93,9 +95,11 @@ def _read_labelmap(path: Path) -> list[tuple[str, Color]]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, _, rest = (part.strip() for part in line.partition(":"))
-        values = [value.strip() for value in rest.partition(":")[0].split(",")]
+        said = rest.partition(":")[0].strip()
+        values = said.split(",") if said else list(map(str, voc_color(len(found))))
+        values = [value.strip() for value in values]
         is_color = len(values) == 3 and all(v.isdecimal() and int(v) <= 255 for v in values)
-        if not name or not is_color:
+        if not name or not is_color or ":" not in line:
             raise ValueError(f"{path}: line {number} is {line!r}; write name:red,green,blue::")
         color = tuple(map(int, values))
         if name in found or color in found.values():

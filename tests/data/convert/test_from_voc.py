@@ -98,6 +98,11 @@ def test_a_labelmap_gives_classes_by_their_colours(root, mode):
     assert labels.void.sum() == 2
 
 
+def test_a_labelmap_without_colours_means_those_of_voc(root):
+    (root / "labelmap.txt").write_text("# as Datumaro writes it\nbackground:::\ncat:::\ndog:::\n")
+    assert read_voc_classes(root).categories.colors == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+
+
 def test_a_table_of_classes_counts_instead(root, tmp_path):
     rows = "0\tground\t0\n8\tcat\t1\n15\tman\t0\n"
     (tmp_path / "classes.tsv").write_text("id\tname\tisthing\n" + rows)
