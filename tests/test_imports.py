@@ -49,7 +49,7 @@ EXTRA_LIBRARIES = {
     "checkpoint": {
         *("fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow", "yaml"),
     },
-    "data": {"PIL", "pycocotools", "tqdm"},
+    "data": {"PIL", "pycocotools", "tqdm", "yaml"},
     "export": {"onnx", "onnx_ir", "onnxruntime", "onnxscript"},
     "metrics": {"PIL", "panopticapi"},
     "predict": {

@@ -3,80 +3,41 @@
 Stuff becomes one region a class; things one region for each pair of class and instance id. Pixels
 of a thing class whose instance id is 0 are not told apart: they become one crowd region a class,
 which training and evaluation ignore. Regions are in the order of the table, within a class its
-crowd, then its instances by id.
+crowd, then its instances by id. Of classes whose objects nobody numbered, each component is one.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
+from kmax_deeplab.data.convert.components import count_touching, number_components
+from kmax_deeplab.data.convert.label_folders import (
+    LABEL_SUFFIXES,
+    LabelFolders,
+    LabelledFile,
+    match_folders,
+)
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 
-LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
-
-
-@dataclass(frozen=True)
-class LabelFolders:
-    """Folders with files of one name for each image.
-
-    Attributes:
-        images: folder of the images.
-        semantic: folder of the PNGs with class values.
-        instances: folder of the PNGs with instance ids; None if all classes are stuff.
-        semantic_ending: what names of semantic PNGs have after the image's name.
-        instance_ending: the same of instance PNGs.
-    """
-
-    images: Path
-    semantic: Path
-    instances: Path | None = None
-    semantic_ending: str = ""
-    instance_ending: str = ""
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """An image and its label images; `name` is the image's path below its folder, no suffix."""
-
-    name: str
-    image: Path
-    semantic: Path
-    instances: Path | None
-
-
-def match_folders(folders: LabelFolders, categories: Categories) -> list[LabelledFile]:
-    """Matches images with their label images by name, in order.
-
-    Raises:
-        ValueError: things need instances, or a file has no partner; the message names it.
-    """
-    if folders.instances is None and any(categories.is_thing):
-        things = [
-            n for n, is_thing in zip(categories.names, categories.is_thing, strict=True) if is_thing
-        ]
-        raise ValueError(f"the classes {things[:5]} are things: give the folder of --instances")
-    images = match_by_name(folders.images, IMAGE_SUFFIXES)
-    semantic = match_by_name(folders.semantic, LABEL_SUFFIXES, folders.semantic_ending)
-    instances = {}
-    if folders.instances is not None:
-        instances = match_by_name(folders.instances, LABEL_SUFFIXES, folders.instance_ending)
-        _require_partners(images, instances, folders.instances)
-    _require_partners(images, semantic, folders.semantic)
-    return [
-        LabelledFile(name, path, semantic[name], instances.get(name))
-        for name, path in images.items()
-    ]
+BACKGROUND = "background"
+"""The class of 0 in masks that nobody wrote a table for."""
+TOUCHING = "Components of {} that fall apart into several cores, probably objects that touch"
+"""What is counted of them."""
 
 
 def find_label_pngs(
-    folders: LabelFolders, categories: Categories, ignore: Sequence[int], *, sure: bool = True
+    folders: LabelFolders,
+    categories: Categories,
+    ignore: Sequence[int],
+    *,
+    sure: bool = True,
+    components: Sequence[str] = (),
 ) -> Source:
     """Finds images and their label images.
 
@@ -85,11 +46,19 @@ def find_label_pngs(
         categories: their ids are the values of the semantic PNGs.
         ignore: values that mean unlabelled.
         sure: whether somebody said so; where it is assumed, the values must not look like a mask.
+        components: names of classes whose objects are the components of their pixels; they become
+            things.
 
     Raises:
-        ValueError: see `match_folders` and `require_classes`.
+        ValueError: see `match_folders` and `require_classes`; or a component is no class.
     """
-    files = match_folders(folders, categories)
+    if strangers := sorted(set(components) - set(categories.names)):
+        raise ValueError(f"--components {strangers}: the classes are {list(categories.names[:40])}")
+    rows = zip(categories.names, categories.is_thing, strict=True)
+    things = tuple(is_thing or name in components for name, is_thing in rows)
+    categories = replace(categories, is_thing=things)
+    numbered = tuple(i for i, name, _ in categories.rows() if name in components)
+    files = match_folders(folders, categories, numbered)
     if not sure:
         require_classes((file.semantic for file in files), ignore)
     images = [
@@ -101,7 +70,7 @@ def find_label_pngs(
         )
         for file in files
     ]
-    draw = partial(draw_file, categories, tuple(ignore))
+    draw = partial(draw_file, categories, tuple(ignore), numbered)
     return Source(folders.images, categories, images, draw)
 
 
@@ -126,8 +95,41 @@ def require_classes(paths: Iterable[Path], ignore: Sequence[int]) -> None:
         )
 
 
-def draw_file(categories: Categories, ignore: Sequence[int], image: LabelledImage) -> Labels:
+def find_mask_class(folders: LabelFolders, name: str) -> Categories:
+    """Returns the classes of masks that hold one value beside 0: stuff called background, and it.
+
+    Args:
+        folders: where the masks lie, as semantic PNGs.
+        name: of the class; its id is its value, which the first mask that has one tells.
+
+    Raises:
+        ValueError: a mask has several values, or all are empty; the message names them.
+    """
+    masks = match_by_name(folders.semantic, LABEL_SUFFIXES, folders.semantic_ending)
+    for path in masks.values():
+        values = [value for value in np.unique(read_values(path)).tolist() if value]
+        if len(values) > 1:
+            raise ValueError(
+                f"{path} has the values {values[:10]} beside 0, a mask of {name!r} has one: "
+                "say with --classes what they mean"
+            )
+        if values:
+            rows = ((0, BACKGROUND, 0), (values[0], name, 1))
+            fields = ("id", "name", "isthing")
+            return Categories.from_json([dict(zip(fields, row, strict=True)) for row in rows])
+    raise ValueError(f"{folders.semantic}: no mask there has a pixel that is not 0")
+
+
+def draw_file(
+    categories: Categories, ignore: Sequence[int], components: Sequence[int], image: LabelledImage
+) -> Labels:
     """Reads the label images of an image and finds their regions.
+
+    Args:
+        categories: their ids are the values of the semantic PNGs.
+        ignore: values that mean unlabelled.
+        components: ids of the classes whose objects are components.
+        image: a `LabelledFile` and its name.
 
     Raises:
         ValueError: a file is damaged, of another size, or has an unknown value; it is named.
@@ -142,8 +144,18 @@ def draw_file(categories: Categories, ignore: Sequence[int], image: LabelledImag
                 f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
                 " (upright, as its EXIF rotation says)"
             )
+    notes = {}
+    for category_id in components:
+        numbers, count = number_components(semantic == category_id)
+        instances = np.where(numbers > 0, numbers, instances)
+        if touching := count_touching(numbers, count):
+            name = categories.names[categories.contiguous[category_id]]
+            notes[TOUCHING.format(name)] = touching
+    void = np.isin(semantic, ignore)
     try:
-        return Labels(size, find_regions(semantic, instances, categories, ignore))
+        return Labels(
+            size, find_regions(semantic, instances, categories, ignore), notes=notes, void=void
+        )
     except ValueError as error:
         raise ValueError(f"{file.semantic}: {error}") from error
 
@@ -187,12 +199,3 @@ def find_regions(
         mask, (rows, columns) = numbers[box] == number, box
         regions.append(Region(categories.ids[index], mask, rows.start, columns.start, crowd))
     return regions
-
-
-def _require_partners(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> None:
-    for name, path in images.items():
-        if name not in labels:
-            raise ValueError(f"{path} has no label image {name}* in {folder}")
-    for name, path in labels.items():
-        if name not in images:
-            raise ValueError(f"{path} belongs to no image: there is no image {name}.*")

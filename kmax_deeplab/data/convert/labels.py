@@ -27,6 +27,7 @@ class Region:
         top: first row of the box in the image, in pixels.
         left: first column of the box.
         iscrowd: whether it holds several things that nobody told apart.
+        layer: that a tool draws it in; a higher one lies above lower ones of the same kind.
     """
 
     category_id: int
@@ -34,16 +35,25 @@ class Region:
     top: int = 0
     left: int = 0
     iscrowd: bool = False
+    layer: int = 0
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the box in the image."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
     @classmethod
-    def of(cls, category_id: int, mask: np.ndarray, *, iscrowd: bool = False) -> "Region":
+    def of(
+        cls, category_id: int, mask: np.ndarray, *, iscrowd: bool = False, layer: int = 0
+    ) -> "Region":
         """Cuts the box of a region out of a mask of the whole image, (H, W) bool."""
         rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
         if not len(rows):
-            return cls(category_id, mask[:0, :0], iscrowd=iscrowd)
+            return cls(category_id, mask[:0, :0], iscrowd=iscrowd, layer=layer)
         top, left = int(rows[0]), int(columns[0])
         box = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-        return cls(category_id, box.copy(), top, left, iscrowd)
+        return cls(category_id, box.copy(), top, left, iscrowd, layer)
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,15 @@ class Labels:
         regions: in the order of their ids; they may overlap.
         dropped: how many labels are no region, by the reason: {"line with two points": 3}.
         notes: what else is worth counting, in the same way.
+        void: (H, W) bool, pixels that stay unlabelled where no region lies, whatever else is made
+            of such pixels; None: there are none.
     """
 
     size: tuple[int, int]
     regions: Sequence[Region]
     dropped: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
+    void: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,14 @@ class Source:
         images: in the order of the new dataset.
         draw: returns the labels of an image; can be pickled, and is small. It raises ValueError
             where a file is damaged or holds what it must not; the message names the file.
+        notes: sentences on what was found and left out before any image is drawn.
     """
 
     folder: Path | None
     categories: Categories
     images: Sequence[LabelledImage]
     draw: Callable[[LabelledImage], Labels]
+    notes: Sequence[str] = ()
 
 
 def read_size(path: Path) -> tuple[int, int]:
