@@ -20,6 +20,24 @@ pixels with instance id 0 become a crowd, which training and evaluation ignore.
 
 detection: all categories are things. The stuff of semantic PNGs lies below them.
 
+panoptic: COCO-panoptic JSON and PNGs of a tool (CVAT and others through Datumaro, segments.ai),
+repaired: areas, boxes, colours and ids are made anew, segments that no pixel shows are dropped.
+Where the JSON calls no class a thing, --things must.
+
+    python datasets/convert.py panoptic --json annotations/panoptic_default.json \
+        --images IMAGES --things CLASS CLASS --output data/cells --split 0.8,0.2
+
+labelstudio: a project exported as JSON: brushes, bitmasks, polygons, ellipses. Images are looked
+for by the ends of the places that tasks name, "cat.png" for /data/upload/1/1a2b3c4d-cat.png. Of
+several annotations of an image the ground truth counts, else the last that was not cancelled.
+
+    python datasets/convert.py labelstudio --json project.json --images IMAGES --output data/cells
+
+cvat: "CVAT for images 1.1": polygons, masks, ellipses. Shapes of one label in one group are one
+object; a higher z_order is on top whatever the sizes. Subsets become train/, val/ and test/.
+
+    python datasets/convert.py cvat --xml annotations.xml --images IMAGES --output data/cells
+
 classes: a table with tabs between the columns id, name, isthing (1 or 0) and, if wanted, color
 ("255,0,0"); or a JSON list of such objects, or a JSON with such a list under "categories".
 """
@@ -123,6 +141,8 @@ def write_config(path: Path, folder: Path, parts: Sequence[str]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Converts and says what came out."""
     source = FORMATS[args.format].find(args)
+    for sentence in source.notes:
+        print(sentence)
     changes = parse_changes(args.rename, args.merge, args.ignore, args.things)
     target = choose_target(source.categories, changes)
     parts = assign_parts(source, args.split, args.seed)

@@ -5,6 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotation_tools import (
+    add_cvat_options,
+    add_label_studio_options,
+    add_panoptic_options,
+    find_cvat_images,
+    find_label_studio_tasks,
+    find_panoptic_images,
+)
+
 from kmax_deeplab.data.convert.from_detection import find_detection
 from kmax_deeplab.data.convert.from_label_pngs import LabelFolders, find_label_pngs
 from kmax_deeplab.data.convert.labels import Source
@@ -98,5 +107,10 @@ def _is_value(word: str, categories: Categories) -> bool:
 FORMATS = {
     "pngs": Format("from semantic and instance PNGs", add_pngs_options, find_pngs),
     "detection": Format("from a COCO detection JSON", add_detection_options, find_detections),
+    "panoptic": Format("from a COCO-panoptic export", add_panoptic_options, find_panoptic_images),
+    "labelstudio": Format(
+        "from a Label Studio JSON", add_label_studio_options, find_label_studio_tasks
+    ),
+    "cvat": Format("from an XML of CVAT for images", add_cvat_options, find_cvat_images),
 }
 """By the word that chooses them."""

@@ -27,6 +27,7 @@ class Region:
         top: first row of the box in the image, in pixels.
         left: first column of the box.
         iscrowd: whether it holds several things that nobody told apart.
+        layer: that a tool draws it in; a higher one lies above lower ones of the same kind.
     """
 
     category_id: int
@@ -34,16 +35,19 @@ class Region:
     top: int = 0
     left: int = 0
     iscrowd: bool = False
+    layer: int = 0
 
     @classmethod
-    def of(cls, category_id: int, mask: np.ndarray, *, iscrowd: bool = False) -> "Region":
+    def of(
+        cls, category_id: int, mask: np.ndarray, *, iscrowd: bool = False, layer: int = 0
+    ) -> "Region":
         """Cuts the box of a region out of a mask of the whole image, (H, W) bool."""
         rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
         if not len(rows):
-            return cls(category_id, mask[:0, :0], iscrowd=iscrowd)
+            return cls(category_id, mask[:0, :0], iscrowd=iscrowd, layer=layer)
         top, left = int(rows[0]), int(columns[0])
         box = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-        return cls(category_id, box.copy(), top, left, iscrowd)
+        return cls(category_id, box.copy(), top, left, iscrowd, layer)
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,14 @@ class Source:
         images: in the order of the new dataset.
         draw: returns the labels of an image; can be pickled, and is small. It raises ValueError
             where a file is damaged or holds what it must not; the message names the file.
+        notes: sentences on what was found and left out before any image is drawn.
     """
 
     folder: Path | None
     categories: Categories
     images: Sequence[LabelledImage]
     draw: Callable[[LabelledImage], Labels]
+    notes: Sequence[str] = ()
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 The rule, for every format: stuff lies at the bottom, in the order of its regions, all regions of a
 class being one segment; crowds lie on it; on these the things, the smaller on top of the larger,
-of equal ones the later on top.
+of equal ones the later on top. Where a tool has layers, those of regions of one kind come first.
 """
 
 from collections.abc import Sequence
@@ -48,10 +48,10 @@ def stack(labels: Labels, categories: Categories) -> Stack:
         if level == STUFF:
             of_stuff[region.category_id] = number
         area = int(region.mask.sum()) if level == THING else 0
-        waiting.append((level, -area, position, number))
+        waiting.append((level, region.layer, -area, position, number))
     segment_map, contested = np.zeros(labels.size, np.int32), 0
     is_taken = np.zeros(labels.size, bool)
-    for level, _, position, number in sorted(waiting):
+    for level, _, _, position, number in sorted(waiting):
         region = labels.regions[position]
         box = _box(region)
         segment_map[box][region.mask] = number
