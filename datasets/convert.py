@@ -103,6 +103,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="classes, or values of label PNGs (default 255), whose pixels become unlabelled",
     )
+    add("--background", metavar="CLASS", help="pixels that no label marks become this stuff")
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
 
 
@@ -143,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
     source = FORMATS[args.format].find(args)
     for sentence in source.notes:
         print(sentence)
-    changes = parse_changes(args.rename, args.merge, args.ignore, args.things)
+    changes = parse_changes(args.rename, args.merge, args.ignore, args.things, args.background)
     target = choose_target(source.categories, changes)
     parts = assign_parts(source, args.split, args.seed)
     if missing := len(source.images) - len(parts):

@@ -1,7 +1,7 @@
 """The formats that datasets/convert.py reads: words of the command line enter, a source leaves."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,11 @@ from annotation_tools import (
 )
 
 from kmax_deeplab.data.convert.from_detection import find_detection
-from kmax_deeplab.data.convert.from_label_pngs import LabelFolders, find_label_pngs
+from kmax_deeplab.data.convert.from_label_pngs import (
+    LabelFolders,
+    find_label_pngs,
+    find_mask_class,
+)
 from kmax_deeplab.data.convert.labels import Source
 from kmax_deeplab.data.format.categories import Categories, read_categories
 
@@ -38,18 +42,42 @@ def add_pngs_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--semantic", type=Path, required=True)
     parser.add_argument("--instances", type=Path, help="not needed if all classes are stuff")
     parser.add_argument("--instance-ending", default="")
-    parser.add_argument("--classes", type=Path, required=True)
+    parser.add_argument("--classes", type=Path, help="not needed for masks of one --components")
+    parser.add_argument(
+        "--components",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="classes whose objects are connected components: none touches another",
+    )
     _add_semantic_ending(parser)
 
 
 def find_pngs(args: argparse.Namespace) -> Source:
-    """Finds label PNGs."""
-    categories = read_categories(args.classes)
+    """Finds label PNGs.
+
+    Raises:
+        ValueError: without --classes there is not one class of --components.
+    """
     folders = LabelFolders(
         args.images, args.semantic, args.instances, args.semantic_ending, args.instance_ending
     )
-    values, sure = ignored_values(args, categories)
-    return find_label_pngs(folders, categories, values, sure=sure)
+    if args.classes is None:
+        if len(args.components) != 1:
+            raise ValueError("give --classes; only masks of one class in --components need none")
+        categories, values, sure = find_mask_class(folders, *args.components), [], True
+    else:
+        categories = read_categories(args.classes)
+        values, sure = ignored_values(args, categories)
+    names = split_words(args.components, categories)
+    return find_label_pngs(folders, categories, values, sure=sure, components=names)
+
+
+def split_words(words: Sequence[str], categories: Categories) -> list[str]:
+    """Returns names of classes, given one by one or with commas between them."""
+    return [
+        name for word in words for name in ([word] if word in categories.names else word.split(","))
+    ]
 
 
 def add_detection_options(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,15 @@
 """What somebody wants to be other than in the labels: classes renamed, merged, dropped, of a kind.
 
-All options speak of classes by the names that the labels have; --things alone speaks of the names
-of the new dataset.
+All options speak of classes by the names that the labels have; --things and --background alone
+speak of the names of the new dataset.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kmax_deeplab.data.convert.labels import Labels
+import numpy as np
+
+from kmax_deeplab.data.convert.labels import Labels, Region
 from kmax_deeplab.data.format.categories import Categories
 
 
@@ -20,11 +22,14 @@ class Changes:
         ignored: classes whose pixels become unlabelled.
         things: names, after the renaming, of the classes that are things, all others being stuff;
             None leaves every class what it is.
+        background: name, after the renaming, of the stuff that pixels without a label become; a new
+            class if the labels have none of that name. Pixels of ignored classes become none of it.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     ignored: Sequence[str] = ()
     things: Sequence[str] | None = None
+    background: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,12 @@ class Target:
     Attributes:
         categories: of the new dataset.
         ids: new category id of each old one; None for what becomes unlabelled.
+        background: category id of pixels that no label marks; None: they stay unlabelled.
     """
 
     categories: Categories
     ids: Mapping[int, int | None]
+    background: int | None = None
 
 
 def parse_changes(
@@ -45,6 +52,7 @@ def parse_changes(
     merge: Sequence[str] = (),
     ignored: Sequence[str] = (),
     things: Sequence[str] | None = None,
+    background: str | None = None,
 ) -> Changes:
     """Reads the words of the command line.
 
@@ -53,6 +61,7 @@ def parse_changes(
         merge: "new=old,old".
         ignored: names of classes.
         things: names of classes.
+        background: name of a class.
 
     Raises:
         ValueError: a word has another form, or a class is named twice.
@@ -71,7 +80,7 @@ def parse_changes(
         new = word.partition("=")[2]
         if list(names.values()).count(new) > 1 and new not in merged:
             raise ValueError(f"{word!r}: several classes get this name; say --merge if you mean it")
-    return Changes(names, tuple(ignored), None if things is None else tuple(things))
+    return Changes(names, tuple(ignored), None if things is None else tuple(things), background)
 
 
 def _halves(word: str, form: str) -> tuple[str, str]:
@@ -108,7 +117,11 @@ def choose_target(found: Categories, changes: Changes) -> Target:
         ids[entry["id"]] = row["id"]
     if not rows:
         raise ValueError("every class is ignored: nothing is left to learn")
-    return Target(_of_kinds(Categories.from_json(list(rows.values())), changes.things), ids)
+    if changes.background is not None and changes.background not in rows:
+        new_id = max(found.ids) + 1
+        rows[changes.background] = {"id": new_id, "name": changes.background, "isthing": 0}
+    categories = _of_kinds(Categories.from_json(list(rows.values())), changes.things)
+    return Target(categories, ids, _find_background(categories, changes.background))
 
 
 def _of_kinds(categories: Categories, things: Sequence[str] | None) -> Categories:
@@ -119,11 +132,31 @@ def _of_kinds(categories: Categories, things: Sequence[str] | None) -> Categorie
     return replace(categories, is_thing=tuple(name in things for name in categories.names))
 
 
+def _find_background(categories: Categories, name: str | None) -> int | None:
+    for category_id, other, is_thing in categories.rows():
+        if other == name and is_thing:
+            raise ValueError(f"--background {name}: it is a thing; a background is stuff")
+        if other == name:
+            return category_id
+    return None
+
+
 def change(labels: Labels, target: Target) -> Labels:
-    """Gives the regions of an image their new classes, and drops those of ignored ones."""
-    regions = [
-        replace(region, category_id=target.ids[region.category_id])
-        for region in labels.regions
-        if target.ids[region.category_id] is not None
-    ]
-    return replace(labels, regions=regions)
+    """Gives the regions of an image their new classes; the pixels of ignored ones become void."""
+    regions, ignored = [], []
+    for region in labels.regions:
+        if (category_id := target.ids[region.category_id]) is None:
+            ignored.append(region)
+        else:
+            regions.append(replace(region, category_id=category_id))
+    return replace(labels, regions=regions, void=_join(labels, ignored))
+
+
+def _join(labels: Labels, ignored: Sequence[Region]) -> np.ndarray | None:
+    """Adds the pixels of regions to those that are void."""
+    if not ignored:
+        return labels.void
+    void = np.zeros(labels.size, bool) if labels.void is None else labels.void.copy()
+    for region in ignored:
+        void[region.box] |= region.mask
+    return void

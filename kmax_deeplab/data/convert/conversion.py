@@ -132,7 +132,7 @@ def _key(image: LabelledImage, target: Target, parts: Parts) -> str:
     """Sums up what the segments of an image depend on."""
     states = [(str(path), *_state(path)) for path in image.files]
     said = [image.image_id, image.file_name, parts[image.file_name], states]
-    said += [target.categories.to_json(), sorted(target.ids.items())]
+    said += [target.categories.to_json(), sorted(target.ids.items()), target.background]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -168,7 +168,8 @@ def _write(job: Job, one: tuple[str, LabelledImage, str, str]) -> dict:
         labels = job.draw(image)
     except (ValueError, FileNotFoundError) as error:
         return {"error": str(error)}
-    stacked = stack(change(labels, job.target), job.target.categories)
+    changed = change(labels, job.target)
+    stacked = stack(changed, job.target.categories, job.target.background)
     write_ids(job.folder / part / PNGS / name, stacked.segment_map)
     infos = describe_segments(stacked.segment_map, stacked.segments)
     height, width = labels.size

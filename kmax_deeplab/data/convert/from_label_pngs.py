@@ -3,23 +3,28 @@
 Stuff becomes one region a class; things one region for each pair of class and instance id. Pixels
 of a thing class whose instance id is 0 are not told apart: they become one crowd region a class,
 which training and evaluation ignore. Regions are in the order of the table, within a class its
-crowd, then its instances by id.
+crowd, then its instances by id. Of classes whose objects nobody numbered, each component is one.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
+from kmax_deeplab.data.convert.components import count_touching, number_components
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 
 LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+BACKGROUND = "background"
+"""The class of 0 in masks that nobody wrote a table for."""
+TOUCHING = "Components of {} that fall apart into several cores, probably objects that touch"
+"""What is counted of them."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +56,25 @@ class LabelledFile:
     instances: Path | None
 
 
-def match_folders(folders: LabelFolders, categories: Categories) -> list[LabelledFile]:
+def match_folders(
+    folders: LabelFolders, categories: Categories, components: Sequence[int] = ()
+) -> list[LabelledFile]:
     """Matches images with their label images by name, in order.
+
+    Args:
+        folders: where they lie.
+        categories: of the semantic PNGs.
+        components: ids of the classes that need no instances, see `find_label_pngs`.
 
     Raises:
         ValueError: things need instances, or a file has no partner; the message names it.
     """
-    if folders.instances is None and any(categories.is_thing):
-        things = [
-            n for n, is_thing in zip(categories.names, categories.is_thing, strict=True) if is_thing
-        ]
-        raise ValueError(f"the classes {things[:5]} are things: give the folder of --instances")
+    things = [name for i, name, is_thing in categories.rows() if is_thing and i not in components]
+    if folders.instances is None and things:
+        raise ValueError(
+            f"the classes {things[:5]} are things: give the folder of --instances, or, if no two "
+            "of their objects touch, name them with --components"
+        )
     images = match_by_name(folders.images, IMAGE_SUFFIXES)
     semantic = match_by_name(folders.semantic, LABEL_SUFFIXES, folders.semantic_ending)
     instances = {}
@@ -76,7 +89,12 @@ def match_folders(folders: LabelFolders, categories: Categories) -> list[Labelle
 
 
 def find_label_pngs(
-    folders: LabelFolders, categories: Categories, ignore: Sequence[int], *, sure: bool = True
+    folders: LabelFolders,
+    categories: Categories,
+    ignore: Sequence[int],
+    *,
+    sure: bool = True,
+    components: Sequence[str] = (),
 ) -> Source:
     """Finds images and their label images.
 
@@ -85,11 +103,19 @@ def find_label_pngs(
         categories: their ids are the values of the semantic PNGs.
         ignore: values that mean unlabelled.
         sure: whether somebody said so; where it is assumed, the values must not look like a mask.
+        components: names of classes whose objects are the components of their pixels; they become
+            things.
 
     Raises:
-        ValueError: see `match_folders` and `require_classes`.
+        ValueError: see `match_folders` and `require_classes`; or a component is no class.
     """
-    files = match_folders(folders, categories)
+    if strangers := sorted(set(components) - set(categories.names)):
+        raise ValueError(f"--components {strangers}: the classes are {list(categories.names[:40])}")
+    rows = zip(categories.names, categories.is_thing, strict=True)
+    things = tuple(is_thing or name in components for name, is_thing in rows)
+    categories = replace(categories, is_thing=things)
+    numbered = tuple(i for i, name, _ in categories.rows() if name in components)
+    files = match_folders(folders, categories, numbered)
     if not sure:
         require_classes((file.semantic for file in files), ignore)
     images = [
@@ -101,7 +127,7 @@ def find_label_pngs(
         )
         for file in files
     ]
-    draw = partial(draw_file, categories, tuple(ignore))
+    draw = partial(draw_file, categories, tuple(ignore), numbered)
     return Source(folders.images, categories, images, draw)
 
 
@@ -126,8 +152,41 @@ def require_classes(paths: Iterable[Path], ignore: Sequence[int]) -> None:
         )
 
 
-def draw_file(categories: Categories, ignore: Sequence[int], image: LabelledImage) -> Labels:
+def find_mask_class(folders: LabelFolders, name: str) -> Categories:
+    """Returns the classes of masks that hold one value beside 0: stuff called background, and it.
+
+    Args:
+        folders: where the masks lie, as semantic PNGs.
+        name: of the class; its id is its value, which the first mask that has one tells.
+
+    Raises:
+        ValueError: a mask has several values, or all are empty; the message names them.
+    """
+    masks = match_by_name(folders.semantic, LABEL_SUFFIXES, folders.semantic_ending)
+    for path in masks.values():
+        values = [value for value in np.unique(read_values(path)).tolist() if value]
+        if len(values) > 1:
+            raise ValueError(
+                f"{path} has the values {values[:10]} beside 0, a mask of {name!r} has one: "
+                "say with --classes what they mean"
+            )
+        if values:
+            rows = ((0, BACKGROUND, 0), (values[0], name, 1))
+            fields = ("id", "name", "isthing")
+            return Categories.from_json([dict(zip(fields, row, strict=True)) for row in rows])
+    raise ValueError(f"{folders.semantic}: no mask there has a pixel that is not 0")
+
+
+def draw_file(
+    categories: Categories, ignore: Sequence[int], components: Sequence[int], image: LabelledImage
+) -> Labels:
     """Reads the label images of an image and finds their regions.
+
+    Args:
+        categories: their ids are the values of the semantic PNGs.
+        ignore: values that mean unlabelled.
+        components: ids of the classes whose objects are components.
+        image: a `LabelledFile` and its name.
 
     Raises:
         ValueError: a file is damaged, of another size, or has an unknown value; it is named.
@@ -142,8 +201,18 @@ def draw_file(categories: Categories, ignore: Sequence[int], image: LabelledImag
                 f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
                 " (upright, as its EXIF rotation says)"
             )
+    notes = {}
+    for category_id in components:
+        numbers, count = number_components(semantic == category_id)
+        instances = np.where(numbers > 0, numbers, instances)
+        if touching := count_touching(numbers, count):
+            name = categories.names[categories.contiguous[category_id]]
+            notes[TOUCHING.format(name)] = touching
+    void = np.isin(semantic, ignore)
     try:
-        return Labels(size, find_regions(semantic, instances, categories, ignore))
+        return Labels(
+            size, find_regions(semantic, instances, categories, ignore), notes=notes, void=void
+        )
     except ValueError as error:
         raise ValueError(f"{file.semantic}: {error}") from error
 

@@ -37,6 +37,12 @@ class Region:
     iscrowd: bool = False
     layer: int = 0
 
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the box in the image."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
     @classmethod
     def of(
         cls, category_id: int, mask: np.ndarray, *, iscrowd: bool = False, layer: int = 0
@@ -59,12 +65,15 @@ class Labels:
         regions: in the order of their ids; they may overlap.
         dropped: how many labels are no region, by the reason: {"line with two points": 3}.
         notes: what else is worth counting, in the same way.
+        void: (H, W) bool, pixels that stay unlabelled where no region lies, whatever else is made
+            of such pixels; None: there are none.
     """
 
     size: tuple[int, int]
     regions: Sequence[Region]
     dropped: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
+    void: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

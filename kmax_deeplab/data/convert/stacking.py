@@ -3,6 +3,7 @@
 The rule, for every format: stuff lies at the bottom, in the order of its regions, all regions of a
 class being one segment; crowds lie on it; on these the things, the smaller on top of the larger,
 of equal ones the later on top. Where a tool has layers, those of regions of one kind come first.
+Where nothing lies, and nobody said that it is void, the background may show.
 """
 
 from collections.abc import Sequence
@@ -33,8 +34,14 @@ class Stack:
     contested: int
 
 
-def stack(labels: Labels, categories: Categories) -> Stack:
-    """Lays the regions of an image on each other (see the top of this file)."""
+def stack(labels: Labels, categories: Categories, background: int | None = None) -> Stack:
+    """Lays the regions of an image on each other (see the top of this file).
+
+    Args:
+        labels: of the image.
+        categories: of the new dataset.
+        background: category id of the stuff that pixels without a label become, if any.
+    """
     is_thing = dict(zip(categories.ids, categories.is_thing, strict=True))
     segments: list[DrawnSegment] = []
     of_stuff: dict[int, int] = {}
@@ -53,11 +60,17 @@ def stack(labels: Labels, categories: Categories) -> Stack:
     is_taken = np.zeros(labels.size, bool)
     for level, _, _, position, number in sorted(waiting):
         region = labels.regions[position]
-        box = _box(region)
+        box = region.box
         segment_map[box][region.mask] = number
         if level == THING:
             contested += int((is_taken[box] & region.mask).sum())
             is_taken[box] |= region.mask
+    if background is not None:
+        if not (number := of_stuff.get(background, 0)):
+            segments.append(DrawnSegment(background))
+            number = len(segments)
+        free = segment_map == 0
+        segment_map[free if labels.void is None else free & ~labels.void] = number
     return Stack(segment_map, segments, contested)
 
 
@@ -65,8 +78,3 @@ def _level(region: Region, is_thing: bool) -> int:
     if not is_thing:
         return STUFF
     return CROWD if region.iscrowd else THING
-
-
-def _box(region: Region) -> tuple[slice, slice]:
-    height, width = region.mask.shape
-    return slice(region.top, region.top + height), slice(region.left, region.left + width)
