@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from kmax_deeplab.data.convert.cvat_shapes import Shape, draw_shape
 from kmax_deeplab.data.convert.image_folder import ImageFolder
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
-from kmax_deeplab.data.convert.outlines import draw_ellipse, draw_polygon
 from kmax_deeplab.data.format.categories import Categories
 
 FILE = "annotations.xml"
@@ -30,16 +30,6 @@ TYPES = ("any", "ellipse", "mask", "polygon")
 PARTS = {"training": "train", "validation": "val"}
 """Parts of a dataset by names of subsets, where they differ by more than capitals."""
 WITHOUT_SUBSET = "default"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A shape of an image: name of its element, label, attributes of the element, crowd or not."""
-
-    kind: str
-    label: str
-    values: Mapping[str, str]
-    iscrowd: bool
 
 
 @dataclass(frozen=True)
@@ -189,7 +179,7 @@ def draw_shapes(ids: Mapping[str, int], image: LabelledImage) -> Labels:
     dropped, joined = Counter(one.dropped), 0
     objects: dict[tuple, tuple[Shape, np.ndarray]] = {}
     for number, shape in enumerate(one.shapes):
-        mask = _draw(shape, size, f"{one.name}, {shape.kind} {number}")
+        mask = draw_shape(shape, size, f"{one.name}, {shape.kind} {number}")
         if not mask.any():
             dropped[f"{shape.kind} without a pixel"] += 1
             continue
@@ -201,50 +191,16 @@ def draw_shapes(ids: Mapping[str, int], image: LabelledImage) -> Labels:
         else:
             objects[key] = shape, mask
     regions = [_make_region(ids[shape.label], shape, mask) for shape, mask in objects.values()]
-    notes = {"Shapes that join another one of their group": joined} if joined else {}
-    return Labels(size, regions, dropped, notes)
+    notes = {
+        "Shapes that join another one of their group": joined,
+        "Images with layers (z_order), which count before sizes": len({r.layer for r in regions})
+        > 1,
+    }
+    return Labels(
+        size, regions, dropped, {note: int(count) for note, count in notes.items() if count}
+    )
 
 
 def _make_region(category_id: int, shape: Shape, mask: np.ndarray) -> Region:
     layer = int(shape.values.get("z_order", 0))
     return Region.of(category_id, mask, iscrowd=shape.iscrowd, layer=layer)
-
-
-def _draw(shape: Shape, size: tuple[int, int], name: str) -> np.ndarray:
-    try:
-        if shape.kind == "mask":
-            return draw_mask(shape.values, size)
-        if shape.kind == "polygon":
-            pairs = [pair.split(",") for pair in shape.values["points"].split(";")]
-            return draw_polygon([(float(x), float(y)) for x, y in pairs], size)
-        if shape.kind == "ellipse":
-            x, y, across, down = (float(shape.values[key]) for key in ("cx", "cy", "rx", "ry"))
-            return draw_ellipse(
-                (x, y), (across, down), size, float(shape.values.get("rotation", 0))
-            )
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{name} is damaged: {error}") from error
-    raise ValueError(f"{name}: this kind of shape is unknown")
-
-
-def draw_mask(values: Mapping[str, str], size: tuple[int, int]) -> np.ndarray:
-    """Decodes a mask: run lengths of its box, row by row, outside first.
-
-    Args:
-        values: "rle", "3, 5, 7"; "left", "top", "width" and "height" of the box in pixels.
-        size: (height, width) of the image.
-
-    Raises:
-        KeyError: a value lacks.
-        ValueError: the run lengths do not fill the box, or the box leaves the image.
-    """
-    left, top, width, height = (int(values[key]) for key in ("left", "top", "width", "height"))
-    if min(left, top) < 0 or top + height > size[0] or left + width > size[1]:
-        raise ValueError(f"its box leaves the image of (height, width) {size}")
-    lengths = [int(length) for length in values["rle"].split(",")]
-    if min(lengths) < 0 or sum(lengths) != width * height:
-        raise ValueError(f"its run lengths cover {sum(lengths)} pixels of {width * height}")
-    inside = (np.arange(len(lengths)) % 2 == 1).repeat(lengths).reshape(height, width)
-    mask = np.zeros(size, bool)
-    mask[top : top + height, left : left + width] = inside
-    return mask

@@ -123,7 +123,8 @@ def require_kinds(
         return
     names = {one["id"]: one["name"] for one in categories}
     for annotation in annotations:
-        counts = Counter(segment["category_id"] for segment in annotation["segments_info"])
+        listed = {(one["id"], one["category_id"]) for one in annotation["segments_info"]}
+        counts = Counter(category_id for _, category_id in listed)
         if several := [names.get(i, i) for i, count in counts.items() if count > 1]:
             raise ValueError(
                 f"{path}: calls no class a thing, as CVAT and Datumaro do, but image "
