@@ -11,12 +11,15 @@ interrupted goes on when it is started again; images that cannot be converted ar
 Stuff lies below crowds, crowds below things; where things overlap the smaller is on top, of equal
 ones the later. --split 0.8,0.2 makes train/ and val/ (and, with a third share, test/) below the
 output, copies of one image always in the same part; --split train=a.txt,val=b.txt takes lists of
-names. dataset.yaml beside them tells training where everything lies.
+names. --background CLASS makes stuff of what no label marks. dataset.yaml beside the parts tells
+training where everything lies.
 
 pngs: files are matched by name (subfolders included). Semantic PNGs hold class values, instance
 PNGs instance ids: as grey values of 8 or 16 bits, palette indices, or colours R + 256 G + 65536 B.
 Stuff becomes a segment a class, things a segment for each pair of class and instance id; thing
-pixels with instance id 0 become a crowd, which training and evaluation ignore.
+pixels with instance id 0 become a crowd, which training and evaluation ignore. Of the classes in
+--components each connected component (8 neighbours) is a thing; components that probably hold
+several objects, which touch, are counted. Masks of 0 and one other value need no --classes.
 
 detection: all categories are things. The stuff of semantic PNGs lies below them.
 
@@ -37,6 +40,29 @@ cvat: "CVAT for images 1.1": polygons, masks, ellipses. Shapes of one label in o
 object; a higher z_order is on top whatever the sizes. Subsets become train/, val/ and test/.
 
     python datasets/convert.py cvat --xml annotations.xml --images IMAGES --output data/cells
+
+masks: one file an object, MASKS/NAME/*.png or MASKS/NAME/CLASS/*.png for IMAGES/NAME.jpg; without
+--masks, IMAGES has a folder for each image with images/ and masks/, as the 2018 Data Science Bowl
+has. A pixel belongs to an object above half of the largest value of its mask.
+
+    python datasets/convert.py masks --images IMAGES --masks MASKS --class nucleus \
+        --output data/cells
+
+voc: Pascal VOC segmentation, ROOT/{JPEGImages,SegmentationClass,SegmentationObject}. The lists in
+ImageSets/Segmentation are the parts. Classes are those of labelmap.txt (CVAT) or of VOC; 255 is
+void, "background" stuff, all else things.
+
+    python datasets/convert.py voc --root VOCdevkit/VOC2012 --output data/voc
+
+yolo: YOLO segmentation, by its data.yaml, or a folder with images/, labels/ and classes.txt. Lines
+are outlines, drawn by COCO's rule; boxes are refused. No label file means no object.
+
+    python datasets/convert.py yolo --data data.yaml --output data/mine
+
+labelme: a folder of LabelMe's JSONs: polygons, rectangles, circles, masks. Shapes of one label and
+group are one object; points and lines are dropped and counted.
+
+    python datasets/convert.py labelme --json FOLDER --output data/mine --split 0.8,0.2
 
 classes: a table with tabs between the columns id, name, isthing (1 or 0) and, if wanted, color
 ("255,0,0"); or a JSON list of such objects, or a JSON with such a list under "categories".

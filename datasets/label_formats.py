@@ -20,6 +20,10 @@ from kmax_deeplab.data.convert.from_label_pngs import (
     find_label_pngs,
     find_mask_class,
 )
+from kmax_deeplab.data.convert.from_labelme import find_labelme
+from kmax_deeplab.data.convert.from_masks import find_masks
+from kmax_deeplab.data.convert.from_voc import find_voc
+from kmax_deeplab.data.convert.from_yolo import find_yolo
 from kmax_deeplab.data.convert.labels import Source
 from kmax_deeplab.data.format.categories import Categories, read_categories
 
@@ -104,6 +108,51 @@ def find_detections(args: argparse.Namespace) -> Source:
     )
 
 
+def add_masks_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of masks per object."""
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--masks", type=Path, help="folder of a folder of masks for each image")
+    parser.add_argument("--class", dest="class_name", metavar="NAME", help="class of the masks")
+
+
+def find_object_masks(args: argparse.Namespace) -> Source:
+    """Finds masks per object."""
+    return find_masks(args.images, args.masks, args.class_name)
+
+
+def add_voc_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a Pascal VOC folder."""
+    parser.add_argument("--root", type=Path, required=True, help="holds SegmentationClass")
+    parser.add_argument("--images", type=Path, help="default: ROOT/JPEGImages")
+    parser.add_argument("--classes", type=Path, help="default: ROOT/labelmap.txt, or VOC's classes")
+
+
+def find_voc_folder(args: argparse.Namespace) -> Source:
+    """Finds the images of a Pascal VOC folder."""
+    return find_voc(args.root, args.images, args.classes, all_stuff=args.things == [])
+
+
+def add_yolo_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of YOLO segmentation."""
+    parser.add_argument("--data", type=Path, required=True, help="data.yaml, or its folder")
+
+
+def find_yolo_data(args: argparse.Namespace) -> Source:
+    """Finds the images of YOLO segmentation."""
+    return find_yolo(args.data)
+
+
+def add_labelme_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of LabelMe."""
+    parser.add_argument("--json", type=Path, required=True, help="folder of the JSONs")
+    parser.add_argument("--images", type=Path, help="if not where the JSONs say, or beside them")
+
+
+def find_labelme_jsons(args: argparse.Namespace) -> Source:
+    """Finds LabelMe's JSONs."""
+    return find_labelme(args.json, args.images)
+
+
 def _add_semantic_ending(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--semantic-ending", default="", help='"_labels" for images/a.jpg, a_labels.png'
@@ -135,6 +184,10 @@ def _is_value(word: str, categories: Categories) -> bool:
 FORMATS = {
     "pngs": Format("from semantic and instance PNGs", add_pngs_options, find_pngs),
     "detection": Format("from a COCO detection JSON", add_detection_options, find_detections),
+    "voc": Format("from Pascal VOC segmentation", add_voc_options, find_voc_folder),
+    "yolo": Format("from YOLO segmentation", add_yolo_options, find_yolo_data),
+    "labelme": Format("from LabelMe's JSONs", add_labelme_options, find_labelme_jsons),
+    "masks": Format("from a mask per object", add_masks_options, find_object_masks),
     "panoptic": Format("from a COCO-panoptic export", add_panoptic_options, find_panoptic_images),
     "labelstudio": Format(
         "from a Label Studio JSON", add_label_studio_options, find_label_studio_tasks

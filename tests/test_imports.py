@@ -25,7 +25,7 @@ ROOMS = {
     "losses": {"noise", "structures"},
     "postprocessing": {"structures", "values"},
     "metrics": {"structures", "data"},
-    "data": {"structures", "values", "whole_files"},
+    "data": {"file_lock", "structures", "values", "whole_files"},
     "model": {"data", "modeling", "noise", "postprocessing", "structures", "values"},
     "checkpoint": {"data", "model", "whole_files"},
     "predict": {
@@ -49,7 +49,7 @@ EXTRA_LIBRARIES = {
     "checkpoint": {
         *("fvcore", "huggingface_hub", "iopath", "safetensors", "tabulate", "tensorflow", "yaml"),
     },
-    "data": {"PIL", "pycocotools", "tqdm"},
+    "data": {"PIL", "pycocotools", "tqdm", "yaml"},
     "export": {"onnx", "onnx_ir", "onnxruntime", "onnxscript"},
     "metrics": {"PIL", "panopticapi"},
     "predict": {

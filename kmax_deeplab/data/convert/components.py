@@ -11,8 +11,8 @@ from scipy import ndimage
 CORNERS = np.ones((3, 3), dtype=int)
 """Neighbours of a pixel: 8 of them."""
 CORE = 0.7
-"""Share of the greatest depth; measured on nuclei, half of the components of several were found, and
-nine in ten of those that were named held several."""
+"""Share of the greatest depth. Measured on nuclei, half of the components that held several were
+found, and nine in ten of those that were named did."""
 SHALLOW = 2.0
 """Components of at most this depth, in pixels, are too thin for cores that mean something."""
 

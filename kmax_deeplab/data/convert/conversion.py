@@ -187,14 +187,14 @@ def _write(job: Job, one: tuple[str, LabelledImage, str, str]) -> dict:
 
 
 def _refuse(refused: Sequence[str], total: int) -> None:
-    if refused:
-        more = len(refused) - MOST_NAMED
-        listed = [*refused[:MOST_NAMED], *([f"… and {more} more"] if more > 0 else [])]
-        raise ValueError(
-            "; ".join(listed)
-            if len(refused) == 1
-            else f"{len(refused)} of {total} images cannot be converted:\n  " + "\n  ".join(listed)
-        )
+    if not refused:
+        return
+    more = len(refused) - MOST_NAMED
+    listed = [*refused[:MOST_NAMED], *([f"… and {more} more"] if more > 0 else [])]
+    raise ValueError(
+        f"{len(refused)} of {total} images cannot be converted; the others are done and wait for "
+        "these, mend them and start again:\n  " + "\n  ".join(listed)
+    )
 
 
 def _finish(

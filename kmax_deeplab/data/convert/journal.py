@@ -9,17 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from kmax_deeplab.file_lock import take
+
 
 class Journal:
     """Finished images by name.
 
     Args:
         path: of the file; its folder is made.
+
+    Raises:
+        ValueError: another process has it open.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
+        if not take(self._file):
+            self._file.close()
+            raise ValueError(f"another conversion writes to {path.parent}: wait for its end")
         self._starts: dict[str, int] = {}
         self._read()
 

@@ -7,6 +7,7 @@ import pytest
 
 from kmax_deeplab.data.convert.changes import Changes, choose_target
 from kmax_deeplab.data.convert.conversion import convert
+from kmax_deeplab.data.convert.journal import Journal
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.pngs import read_ids
@@ -132,6 +133,14 @@ def test_other_words_begin_anew(source, tmp_path):
     write(source, tmp_path / "out", Changes(ignored=["sky"]))
     assert drawn(tmp_path) == list(range(20))
     assert set(np.unique(read_ids(tmp_path / "out/val/panoptic/0/16.png"))) == {0, 1}
+
+
+def test_two_conversions_into_one_folder_are_refused(source, tmp_path):
+    held = Journal(tmp_path / ".out.partial/journal.jsonl")
+    complaint = r"another conversion writes to .*\.out\.partial"
+    with held, pytest.raises(ValueError, match=complaint):
+        write(source, tmp_path / "out")
+    assert write(source, tmp_path / "out")["train"].images == 15
 
 
 def test_a_folder_with_files_is_never_written_to(source, tmp_path):
