@@ -7,7 +7,7 @@ from PIL import Image
 from kmax_deeplab.data.convert.from_label_studio import find_label_studio
 from kmax_deeplab.data.convert.label_studio_masks import decode_bitmask, decode_brush
 from kmax_deeplab.data.convert.label_studio_tasks import choose_annotation, find_place, list_places
-from tests.data.convert.writers_b import brush_result, encode_bitmask, encode_brush
+from tests.data.convert.writers_label_studio import brush_result, encode_bitmask, encode_brush
 
 SIZE = 8, 10
 MASK = np.zeros(SIZE, bool)

@@ -1,8 +1,29 @@
 import pytest
 
 from tests.data.convert.round_trip import differences, draw_blobs, write_truth
-from tests.data.convert.writers_b import WRITERS
+from tests.data.convert.writers_b import (
+    write_datumaro_panoptic,
+    write_detection,
+    write_instance_pngs,
+    write_segments_ai,
+)
+from tests.data.convert.writers_cvat import write_cvat, write_cvat_polygons
+from tests.data.convert.writers_label_studio import (
+    write_label_studio,
+    write_label_studio_polygons,
+)
 from tests.scripts import exit_status, load_script
+
+WRITERS = (
+    write_detection,
+    write_instance_pngs,
+    write_datumaro_panoptic,
+    write_segments_ai,
+    write_label_studio,
+    write_label_studio_polygons,
+    write_cvat,
+    write_cvat_polygons,
+)
 
 
 @pytest.fixture(scope="module")
