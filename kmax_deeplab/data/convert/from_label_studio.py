@@ -91,16 +91,16 @@ def find_label_studio(
     """
     images, found, skipped = ImageFolder(folder), [], 0
     for number, task in enumerate(read_tasks(path)):
-        task_id = task.get("id", number)
-        name = f"{path}: task {task_id}"
+        name = f"{path}: task {task.get('id', f'number {number}')}"
         annotation, others = choose_annotation(task["annotations"], first=first)
         if annotation is None:
             skipped += 1
             continue
         image = images.find(list_places(find_place(task, field, name)), name)
         labels = read_annotation(annotation, name, image, others)
-        file_name = image.relative_to(folder).as_posix()
-        found.append(LabelledImage(task_id, file_name, labels, (path, image)))
+        file_name = image.relative_to(folder)
+        image_id = file_name.with_suffix("").as_posix()
+        found.append(LabelledImage(image_id, file_name.as_posix(), labels, (path, image)))
     categories = _name_classes(path, found, names)
     ids = dict(zip(categories.names, categories.ids, strict=True))
     notes = [f"Left out {skipped} tasks: nobody labelled them, or whoever did cancelled."]

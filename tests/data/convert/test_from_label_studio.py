@@ -73,7 +73,7 @@ def test_brushes_bitmasks_polygons_and_ellipses_become_regions(find):
     assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [
         (row, column) for row in (3, 4) for column in (3, 4, 5, 6)
     ]
-    assert (source.images[0].file_name, source.images[0].image_id) == ("a.png", 1)
+    assert (source.images[0].file_name, source.images[0].image_id) == ("a.png", "a")
 
 
 def test_bytes_that_a_browser_packs_are_read_as_its_alpha():
