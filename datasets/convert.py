@@ -23,6 +23,24 @@ several objects, which touch, are counted. Masks of 0 and one other value need n
 
 detection: all categories are things. The stuff of semantic PNGs lies below them.
 
+panoptic: COCO-panoptic JSON and PNGs of a tool (CVAT and others through Datumaro, segments.ai),
+repaired: areas, boxes, colours and ids are made anew, segments that no pixel shows are dropped.
+Where the JSON calls no class a thing, --things must.
+
+    python datasets/convert.py panoptic --json annotations/panoptic_default.json \
+        --images IMAGES --things CLASS CLASS --output data/cells --split 0.8,0.2
+
+labelstudio: a project exported as JSON: brushes, bitmasks, polygons, ellipses. Images are looked
+for by the ends of the places that tasks name, "cat.png" for /data/upload/1/1a2b3c4d-cat.png. Of
+several annotations of an image the ground truth counts, else the last that was not cancelled.
+
+    python datasets/convert.py labelstudio --json project.json --images IMAGES --output data/cells
+
+cvat: "CVAT for images 1.1": polygons, masks, ellipses. Shapes of one label in one group are one
+object; a higher z_order is on top whatever the sizes. Subsets become train/, val/ and test/.
+
+    python datasets/convert.py cvat --xml annotations.xml --images IMAGES --output data/cells
+
 masks: one file an object, MASKS/NAME/*.png or MASKS/NAME/CLASS/*.png for IMAGES/NAME.jpg; without
 --masks, IMAGES has a folder for each image with images/ and masks/, as the 2018 Data Science Bowl
 has. A pixel belongs to an object above half of the largest value of its mask.

@@ -5,6 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotation_tools import (
+    add_cvat_options,
+    add_label_studio_options,
+    add_panoptic_options,
+    find_cvat_images,
+    find_label_studio_tasks,
+    find_panoptic_images,
+)
+
 from kmax_deeplab.data.convert.from_detection import find_detection
 from kmax_deeplab.data.convert.from_label_pngs import (
     LabelFolders,
@@ -179,5 +188,10 @@ FORMATS = {
     "yolo": Format("from YOLO segmentation", add_yolo_options, find_yolo_data),
     "labelme": Format("from LabelMe's JSONs", add_labelme_options, find_labelme_jsons),
     "masks": Format("from a mask per object", add_masks_options, find_object_masks),
+    "panoptic": Format("from a COCO-panoptic export", add_panoptic_options, find_panoptic_images),
+    "labelstudio": Format(
+        "from a Label Studio JSON", add_label_studio_options, find_label_studio_tasks
+    ),
+    "cvat": Format("from an XML of CVAT for images", add_cvat_options, find_cvat_images),
 }
 """By the word that chooses them."""

@@ -1,7 +1,8 @@
 """COCO detection JSON: instance masks, with or without stuff of semantic PNGs, leave as regions.
 
-All categories of the detection JSON are things; annotations count in the order of their ids. The
-values of things in the PNGs are left to the masks. Pixels of nobody are unlabelled.
+All categories of the detection JSON are things, but for the root that Roboflow adds, which is
+none. Annotations count in the order of their ids. The values of things in the PNGs are left to the
+masks. Pixels of nobody are unlabelled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source
 from kmax_deeplab.data.convert.masks import decode_mask
+from kmax_deeplab.data.convert.root_category import drop_root
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.contents import (
     ANY,
@@ -44,11 +46,13 @@ class Detection:
         images: its "images".
         annotations: of each image id, in the order of their ids.
         categories: all of them things.
+        notes: sentences on categories that were left out.
     """
 
     images: Sequence[Mapping]
     annotations: Mapping[int | str, Sequence[Mapping]]
     categories: Categories
+    notes: Sequence[str] = ()
 
 
 def read_detection(path: Path) -> Detection:
@@ -59,8 +63,10 @@ def read_detection(path: Path) -> Detection:
         ValueError: it is none; the message names the file and what is wrong.
     """
     content = read_lists(path, LISTS)
+    used = {annotation["category_id"] for annotation in content["annotations"]}
+    listed, notes = drop_root(content["categories"], used)
     try:
-        things = [{**category, "isthing": 1} for category in content["categories"]]
+        things = [{**category, "isthing": 1} for category in listed]
         categories = Categories.from_json(things)
     except ValueError as error:
         raise ValueError(f"{path}: no COCO detection JSON ({error})") from error
@@ -73,7 +79,7 @@ def read_detection(path: Path) -> Detection:
                 f"{category_id!r}, which the JSON does not both list"
             )
         by_image[image_id].append(annotation)
-    return Detection(content["images"], by_image, categories)
+    return Detection(content["images"], by_image, categories, notes)
 
 
 def join_categories(things: Categories, stuff: Categories | None) -> Categories:
@@ -141,7 +147,8 @@ def find_detection(
         files = (path,) if png is None else (path, png)
         found.append(LabelledImage(image["id"], image["file_name"], labels, files))
     kept = tuple(sorted(set(ignore)))
-    return Source(images, categories, found, partial(draw_image, categories, kept))
+    draw = partial(draw_image, categories, kept)
+    return Source(images, categories, found, draw, detection.notes)
 
 
 def draw_image(categories: Categories, ignore: Sequence[int], image: LabelledImage) -> Labels:

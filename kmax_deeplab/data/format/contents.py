@@ -136,7 +136,8 @@ def find_wrong_types(content: object, lists: Mapping[str, Fields] = PANOPTIC) ->
         yield f"holds a {type(content).__name__}, not an object with {list(lists)}"
         return
     if missing := sorted(lists.keys() - content.keys()):
-        kind = "COCO-panoptic" if lists is PANOPTIC else "COCO detection"
+        is_panoptic = any("segments_info" in fields.needed for fields in lists.values())
+        kind = "COCO-panoptic" if is_panoptic else "COCO detection"
         yield f"lacks {missing}; is it a {kind} JSON?"
     for name in (name for name in lists if name in content):
         if not isinstance(content[name], list):

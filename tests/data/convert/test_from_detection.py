@@ -161,3 +161,21 @@ def test_a_table_with_another_thing_is_refused():
     table = Categories.from_json([{"id": 3, "name": "dog", "isthing": 1}])
     with pytest.raises(ValueError, match="the thing 3 'dog'"):
         join_categories(things, table)
+
+
+def test_the_project_that_roboflow_lists_among_the_classes_is_dropped(content, tmp_path):
+    root = {"id": 0, "name": "pets-x1", "supercategory": "none"}
+    content["categories"] = [
+        root,
+        *({**row, "supercategory": "pets-x1"} for row in content["categories"]),
+        {"id": 9, "name": "bird", "supercategory": "pets-x1"},
+    ]
+    path = tmp_path / "_annotations.coco.json"
+    path.write_text(json.dumps(content))
+    source = find_detection(path)
+    assert source.categories.names == ("cat", "dog", "bird")
+    assert source.notes[0].startswith("Dropped the class 'pets-x1': no label is of it")
+    content["annotations"][0]["category_id"] = 0
+    path.write_text(json.dumps(content))
+    assert find_detection(path).categories.names == ("pets-x1", "cat", "dog", "bird")
+    assert find_detection(path).notes == []

@@ -10,10 +10,10 @@ CATEGORIES = Categories.from_json(
 )
 
 
-def region(category_id, row, *, iscrowd=False):
+def region(category_id, row, **options):
     """Marks the columns of a single row that have an x."""
     mask = np.array([[letter == "x" for letter in row]])
-    return Region.of(category_id, mask, iscrowd=iscrowd)
+    return Region.of(category_id, mask, **options)
 
 
 def stacked(*regions):
@@ -39,6 +39,13 @@ def test_the_smaller_thing_is_on_top_and_of_equal_ones_the_later():
     made = stacked(region(7, ".xx..."), region(7, "xxxx.."), region(7, "..xx.."))
     assert made.segment_map.tolist() == [[2, 1, 3, 3, 0, 0]]
     assert made.contested == 4  # two pixels of the large one, then two of the three
+
+
+def test_a_higher_layer_of_a_tool_is_on_top_among_regions_of_one_kind():
+    made = stacked(
+        region(7, "xxxx..", layer=1), region(7, "xx....", layer=0), region(1, "xxxxxx", layer=2)
+    )
+    assert made.segment_map.tolist() == [[1, 1, 1, 1, 3, 3]]
 
 
 def test_all_stuff_of_a_class_is_one_segment():
