@@ -14,7 +14,7 @@ from typing import IO
 
 from kmax_deeplab.data.format.zip_members import Members, members_of, read_member
 
-ARCHIVE = re.compile(r"\.zip(?=[\\/]|$)", re.IGNORECASE)
+ARCHIVE = re.compile(rf"\.zip(?=[{re.escape(os.sep + (os.altsep or ''))}]|$)", re.IGNORECASE)
 """End of what may be an archive, in a path; a folder may be called so as well."""
 
 
