@@ -62,9 +62,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=12, help="images that are shown; 0: none")
     parser.add_argument("--seed", type=int, default=0, help="of the samples")
     parser.add_argument("--list", type=int, default=10, help="findings of a kind that are printed")
-    parser.add_argument("--allow", action="append", default=[], choices=KINDS, metavar="KIND")
-    parser.add_argument("--deny", action="append", default=[], choices=NOTES, metavar="KIND")
-    parser.add_argument("--fix", type=Path, metavar="OUT.json")
+    for word, kinds, help_ in (
+        ("allow", KINDS, "of fault that is accepted"),
+        ("deny", NOTES, "of note that counts as a fault"),
+    ):
+        parser.add_argument(
+            f"--{word}", action="append", default=[], choices=kinds, metavar="KIND", help=help_
+        )
+    parser.add_argument("--fix", type=Path, metavar="OUT.json", help="see above")
     parser.add_argument("--things", nargs="+", default=[], metavar="NAME", help="for --fix")
     parser.add_argument("names", nargs="*", metavar="NAME", help="or KEY VALUE, for --config-file")
     args = parser.parse_args(arguments)

@@ -1,7 +1,9 @@
 """Labels that may be slips, drawn by hand."""
 
 import numpy as np
+import pytest
 
+from kmax_deeplab.data.check import label_noise
 from kmax_deeplab.data.check.image_check import measure_segments
 from kmax_deeplab.data.check.label_noise import find_noise
 
@@ -69,3 +71,13 @@ def test_what_is_left_of_an_object_labelled_twice_is_noted():
     assert noise(rim) == {"labelled-twice": (1,)}
     assert noise(rim, stuff={2}) == {}
     assert noise(canvas((1, 10, 10, 12, 12), (2, 13, 13, 8, 8))) == {}
+
+
+@pytest.mark.parametrize("rows", [1, 8, 2**16])
+def test_however_many_boxes_are_compared_at_a_time_the_smaller_of_a_pair_is_noted(
+    rows, monkeypatch
+):
+    monkeypatch.setattr(label_noise, "ROWS", rows)
+    others = [(i, 30, 5 * i, 4 + i % 3, 4) for i in range(3, 10)]
+    ids = canvas((1, 10, 10, 12, 12), (2, 11, 11, 11, 11), *others)
+    assert noise(ids) == {"labelled-twice": (1,)}
