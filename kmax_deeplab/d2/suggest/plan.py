@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kmax_deeplab.command import OURS
-from kmax_deeplab.d2.suggest.machine import RELEASED, Machine
+from kmax_deeplab.d2.suggest.machine import RELEASED, SMALL_BACKBONES, Machine
 from kmax_deeplab.d2.suggest.sight import Sight, choose_sight, describe_small
 from kmax_deeplab.data.check.profile import Profile
 
@@ -109,7 +109,9 @@ def _on_cpu(profile: Profile, machine: Machine, most: int) -> list[Choice]:
     return [
         *_small_backbone(machine.weights),
         *_queries(sight),
-        *_looks(sight, profile),
+        *_sizes(sight, profile),
+        *_scales(sight, profile),
+        Choice("INPUT.COPY_PASTE", COPY_PASTE, "segments of other images are pasted on some"),
         Choice("SOLVER.IMS_PER_BATCH", CPU_BATCH, "more iterations do more good than more images"),
         Choice(RATE, rate, f"what served a small network {start}"),
     ]
@@ -117,7 +119,7 @@ def _on_cpu(profile: Profile, machine: Machine, most: int) -> list[Choice]:
 
 def _small_backbone(weights: str) -> Iterator[Choice]:
     if not weights:
-        reason = "from scratch: KMAX_WEIGHTS names no folder with weights of timm"
+        reason = f"from scratch: the folder KMAX_WEIGHTS names has no {SMALL_BACKBONES[0]}"
         yield Choice("MODEL.WEIGHTS", "", reason)
         return
     name = weights.removeprefix("timm://")
@@ -137,25 +139,25 @@ def _queries(sight: Sight) -> list[Choice]:
     return [Choice(QUERIES, sight.queries, reason)]
 
 
-def _looks(sight: Sight, profile: Profile) -> Iterator[Choice]:
-    """Proposes sizes, windows and augmentation."""
+def _sizes(sight: Sight, profile: Profile) -> Iterator[Choice]:
     yield Choice("INPUT.IMAGE_SIZE", list(sight.size), _size_reason(sight, profile))
     yield Choice("INPUT.MIN_SIZE_TEST", min(sight.size), "as in training")
     yield Choice("INPUT.MAX_SIZE_TEST", max(sight.size), "as in training")
-    count = len(profile.sizes)
-    few = count < FEW_IMAGES
     if sight.tile:
         reason = f"windows of so many pixels leave {describe_small(sight.small)}"
         yield Choice("INPUT.TILE_TEST", sight.tile, reason)
-        reason = "train at the scale of the windows, on the images' own pixels"
-        yield Choice("INPUT.SCALE_OF", "pixels", reason)
+
+
+def _scales(sight: Sight, profile: Profile) -> Iterator[Choice]:
+    few = len(profile.sizes) < FEW_IMAGES
     usual = WINDOW_RANGE if sight.tile else WHOLE_RANGE
     low, high = (round(sight.scale * factor, 2) for factor in (WIDE_RANGE if few else usual))
+    if sight.tile:
+        reason = "train at the scale of the windows, on the images' own pixels"
+        yield Choice("INPUT.SCALE_OF", "pixels", reason)
     about = f"evaluation sees them at {sight.scale:.2f}" if sight.tile else "around evaluation's 1"
     yield Choice("INPUT.MIN_SCALE", low, f"{about}{'; wide, for few images' if few else ''}")
     yield Choice("INPUT.MAX_SCALE", high, "likewise")
-    reason = f"{count} images: other images' segments are pasted on some"
-    yield Choice("INPUT.COPY_PASTE", COPY_PASTE, reason)
 
 
 def _size_reason(sight: Sight, profile: Profile) -> str:
@@ -170,8 +172,9 @@ def _size_reason(sight: Sight, profile: Profile) -> str:
 
 def _on_gpu(profile: Profile, machine: Machine) -> list[Choice]:
     sight = choose_sight(profile, *SIDES_ON_GPU)
-    if sight.tile:
-        sight = choose_sight(profile, SIDES_ON_GPU[0], TILE_INPUT_ON_GPU)
+    if sight.tile:  # windows may be any size: a smaller input sees as much
+        smaller = choose_sight(profile, SIDES_ON_GPU[0], TILE_INPUT_ON_GPU)
+        sight = smaller if smaller.tile else sight
     per_image = MEMORY_PER_IMAGE * sight.size[0] * sight.size[1] / RELEASED_SIDE**2
     room = (machine.memory * MEMORY_USED - MEMORY_STATE) / per_image
     batch = max(2 ** int(np.log2(max(room, 2))), 2)
@@ -182,7 +185,8 @@ def _on_gpu(profile: Profile, machine: Machine) -> list[Choice]:
     return [
         *_large_weights(machine.weights, bool(queries)),
         *queries,
-        *_looks(sight, profile),
+        *_sizes(sight, profile),
+        *(_scales(sight, profile) if sight.tile else ()),
         Choice(
             "SOLVER.IMS_PER_BATCH",
             batch,
