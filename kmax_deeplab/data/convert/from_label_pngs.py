@@ -52,11 +52,7 @@ def find_label_pngs(
     Raises:
         ValueError: see `match_folders` and `require_classes`; or a component is no class.
     """
-    if strangers := sorted(set(components) - set(categories.names)):
-        raise ValueError(f"--components {strangers}: the classes are {list(categories.names[:40])}")
-    rows = zip(categories.names, categories.is_thing, strict=True)
-    things = tuple(is_thing or name in components for name, is_thing in rows)
-    categories = replace(categories, is_thing=things)
+    categories = make_things(categories, components)
     numbered = tuple(i for i, name, _ in categories.rows() if name in components)
     files = match_folders(folders, categories, numbered)
     if not sure:
@@ -72,6 +68,20 @@ def find_label_pngs(
     ]
     draw = partial(draw_file, categories, tuple(ignore), numbered)
     return Source(folders.images, categories, images, draw)
+
+
+def make_things(categories: Categories, components: Sequence[str]) -> Categories:
+    """Makes things of the classes whose objects are components.
+
+    Raises:
+        ValueError: a name is that of no class.
+    """
+    if strangers := sorted(set(components) - set(categories.names)):
+        raise ValueError(f"--components {strangers}: the classes are {list(categories.names[:40])}")
+    rows = zip(categories.names, categories.is_thing, strict=True)
+    return replace(
+        categories, is_thing=tuple(is_thing or name in components for name, is_thing in rows)
+    )
 
 
 def require_classes(paths: Iterable[Path], ignore: Sequence[int]) -> None:
@@ -144,13 +154,7 @@ def draw_file(
                 f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
                 " (upright, as its EXIF rotation says)"
             )
-    notes = {}
-    for category_id in components:
-        numbers, count = number_components(semantic == category_id)
-        instances = np.where(numbers > 0, numbers, instances)
-        if touching := count_touching(numbers, count):
-            name = categories.names[categories.contiguous[category_id]]
-            notes[TOUCHING.format(name)] = touching
+    instances, notes = _number_objects(semantic, instances, categories, components)
     void = np.isin(semantic, ignore)
     try:
         return Labels(
@@ -158,6 +162,20 @@ def draw_file(
         )
     except ValueError as error:
         raise ValueError(f"{file.semantic}: {error}") from error
+
+
+def _number_objects(
+    semantic: np.ndarray, instances: np.ndarray, categories: Categories, components: Sequence[int]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Returns instance ids with those of components, and how many of these probably touch."""
+    notes = {}
+    for category_id in components:
+        numbers, count = number_components(semantic == category_id)
+        instances = np.where(numbers > 0, numbers, instances)
+        if touching := count_touching(numbers, count):
+            name = categories.names[categories.contiguous[category_id]]
+            notes[TOUCHING.format(name)] = touching
+    return instances, notes
 
 
 def find_regions(

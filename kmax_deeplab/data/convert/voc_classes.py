@@ -20,6 +20,8 @@ VOID = 255
 """Number of pixels that are not labelled."""
 
 Color = tuple[int, int, int]
+BLACK: Color = (0, 0, 0)
+"""Means "background" where a labelmap.txt does not list it."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,13 @@ def read_voc_classes(root: Path, table: Path | None = None) -> VocClasses:
         return VocClasses(categories, _colors({i: voc_color(i) for i in categories.ids}), False)
     if (root / LABELMAP).is_file():
         listed = _read_labelmap(root / LABELMAP)
-        colors = {number: color for number, (_, color) in enumerate(listed)}
-        return VocClasses(_categories([name for name, _ in listed], colors), _colors(colors), True)
+        if BLACK not in listed.values():
+            listed.setdefault(BACKGROUND, BLACK)
+        names, colors = list(listed), dict(enumerate(listed.values()))
+        meanings = _colors(colors)
+        if BLACK not in meanings:
+            meanings[BLACK] = names.index(BACKGROUND)
+        return VocClasses(_categories(names, colors), meanings, True)
     colors = {number: voc_color(number) for number in range(len(NAMES))}
     return VocClasses(_categories(NAMES, colors), _colors(colors), False)
 
@@ -82,7 +89,7 @@ def _colors(colors: Mapping[int, Color]) -> dict[Color, int]:
     return {voc_color(VOID): VOID, **{color: number for number, color in colors.items()}}
 
 
-def _read_labelmap(path: Path) -> list[tuple[str, Color]]:
+def _read_labelmap(path: Path) -> dict[str, Color]:
     """Reads lines "name:r,g,b:parts:actions"; the class of void's colour is none.
 
     Where Datumaro knows no colour it writes none, and paints with that of VOC's palette.
@@ -108,4 +115,4 @@ def _read_labelmap(path: Path) -> list[tuple[str, Color]]:
             found[name] = color
     if not found:
         raise ValueError(f"{path} lists no class")
-    return list(found.items())
+    return found
