@@ -85,7 +85,8 @@ def convert(
     names = name_pngs(images)
     folder = WholeFolder(output)
     job = Job(source.draw, target, folder.partial)
-    keys = {name: _key(image, target, parts) for name, image in names.items()}
+    drawn = _tell_draw(source.draw)
+    keys = {name: _key(image, target, parts, drawn) for name, image in names.items()}
     with _open_journal(folder, keys) as journal:
         waiting = [
             (name, image, parts[image.file_name], keys[name])
@@ -128,10 +129,17 @@ def name_pngs(images: Sequence[LabelledImage]) -> dict[str, LabelledImage]:
     return names
 
 
-def _key(image: LabelledImage, target: Target, parts: Parts) -> str:
+def _tell_draw(draw: Callable) -> str:
+    """Writes down how labels are drawn: by which function, with which values of the reader."""
+    if isinstance(draw, partial):
+        return f"{_tell_draw(draw.func)} {draw.args!r} {draw.keywords!r}"
+    return f"{draw.__module__}.{draw.__qualname__}"
+
+
+def _key(image: LabelledImage, target: Target, parts: Parts, drawn: str) -> str:
     """Sums up what the segments of an image depend on."""
     states = [(str(path), *_state(path)) for path in image.files]
-    said = [image.image_id, image.file_name, parts[image.file_name], states]
+    said = [image.image_id, image.file_name, parts[image.file_name], states, drawn]
     said += [target.categories.to_json(), sorted(target.ids.items()), target.background]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 

@@ -158,7 +158,9 @@ def draw_image(categories: Categories, ignore: Sequence[int], image: LabelledIma
         ValueError: a mask or a PNG is damaged or does not fit; file or annotation are named.
     """
     one: Annotated = image.labels
-    stuff = [] if one.semantic is None else draw_stuff(one.semantic, one.size, categories, ignore)
+    stuff, void = [], None
+    if one.semantic is not None:
+        stuff, void = draw_stuff(one.semantic, one.size, categories, ignore)
     things = []
     for annotation in one.annotations:
         try:
@@ -168,16 +170,19 @@ def draw_image(categories: Categories, ignore: Sequence[int], image: LabelledIma
             raise ValueError(f"{name}: {error}") from error
         is_crowd = bool(annotation.get("iscrowd", 0))
         things.append(Region.of(annotation["category_id"], mask, iscrowd=is_crowd))
-    return Labels(one.size, [*stuff, *things])
+    return Labels(one.size, [*stuff, *things], void=void)
 
 
 def draw_stuff(
     path: Path, size: tuple[int, int], categories: Categories, ignore: Sequence[int]
-) -> list[Region]:
+) -> tuple[list[Region], np.ndarray]:
     """Draws the stuff of a semantic PNG; its pixels of things are left to the masks.
 
     Args:
         size: (height, width) of the image in pixels.
+
+    Returns:
+        The regions, and (H, W) bool, the pixels that the PNG calls unlabelled.
 
     Raises:
         ValueError: the PNG has another size or a value that is no class; it is named.
@@ -191,8 +196,9 @@ def draw_stuff(
             f"{path} has the values {unknown[:10]}, which are no classes; list them in --classes "
             f"or name them with --ignore (ignored now: {sorted(ignore)})"
         )
-    return [
+    regions = [
         Region.of(category_id, labels == category_id)
         for category_id, is_thing in zip(categories.ids, categories.is_thing, strict=True)
         if category_id in present and not is_thing and category_id not in ignore
     ]
+    return regions, np.isin(labels, ignore)

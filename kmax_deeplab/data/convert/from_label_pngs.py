@@ -7,7 +7,7 @@ crowd, then its instances by id. Of classes whose objects nobody numbered, each 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,77 +15,20 @@ import numpy as np
 from scipy import ndimage
 
 from kmax_deeplab.data.convert.components import count_touching, number_components
+from kmax_deeplab.data.convert.label_folders import (
+    LABEL_SUFFIXES,
+    LabelFolders,
+    LabelledFile,
+    match_folders,
+)
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 
-LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 BACKGROUND = "background"
 """The class of 0 in masks that nobody wrote a table for."""
 TOUCHING = "Components of {} that fall apart into several cores, probably objects that touch"
 """What is counted of them."""
-
-
-@dataclass(frozen=True)
-class LabelFolders:
-    """Folders with files of one name for each image.
-
-    Attributes:
-        images: folder of the images.
-        semantic: folder of the PNGs with class values.
-        instances: folder of the PNGs with instance ids; None if all classes are stuff.
-        semantic_ending: what names of semantic PNGs have after the image's name.
-        instance_ending: the same of instance PNGs.
-    """
-
-    images: Path
-    semantic: Path
-    instances: Path | None = None
-    semantic_ending: str = ""
-    instance_ending: str = ""
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """An image and its label images; `name` is the image's path below its folder, no suffix."""
-
-    name: str
-    image: Path
-    semantic: Path
-    instances: Path | None
-
-
-def match_folders(
-    folders: LabelFolders, categories: Categories, components: Sequence[int] = ()
-) -> list[LabelledFile]:
-    """Matches images with their label images by name, in order.
-
-    Args:
-        folders: where they lie.
-        categories: of the semantic PNGs.
-        components: ids of the classes that need no instances, see `find_label_pngs`.
-
-    Raises:
-        ValueError: things need instances, or a file has no partner; the message names it.
-    """
-    things = [name for i, name, is_thing in categories.rows() if is_thing and i not in components]
-    if folders.instances is None and things:
-        raise ValueError(
-            f"the classes {things[:5]} are things: give the folder of --instances, or, if no two "
-            "of their objects touch, name them with --components"
-        )
-    images = match_by_name(folders.images, IMAGE_SUFFIXES)
-    semantic = match_by_name(folders.semantic, LABEL_SUFFIXES, folders.semantic_ending)
-    instances = {}
-    if folders.instances is not None:
-        instances = match_by_name(folders.instances, LABEL_SUFFIXES, folders.instance_ending)
-        _require_partners(images, instances, folders.instances)
-    _require_partners(images, semantic, folders.semantic)
-    return [
-        LabelledFile(name, path, semantic[name], instances.get(name))
-        for name, path in images.items()
-    ]
 
 
 def find_label_pngs(
@@ -109,11 +52,7 @@ def find_label_pngs(
     Raises:
         ValueError: see `match_folders` and `require_classes`; or a component is no class.
     """
-    if strangers := sorted(set(components) - set(categories.names)):
-        raise ValueError(f"--components {strangers}: the classes are {list(categories.names[:40])}")
-    rows = zip(categories.names, categories.is_thing, strict=True)
-    things = tuple(is_thing or name in components for name, is_thing in rows)
-    categories = replace(categories, is_thing=things)
+    categories = make_things(categories, components)
     numbered = tuple(i for i, name, _ in categories.rows() if name in components)
     files = match_folders(folders, categories, numbered)
     if not sure:
@@ -129,6 +68,20 @@ def find_label_pngs(
     ]
     draw = partial(draw_file, categories, tuple(ignore), numbered)
     return Source(folders.images, categories, images, draw)
+
+
+def make_things(categories: Categories, components: Sequence[str]) -> Categories:
+    """Makes things of the classes whose objects are components.
+
+    Raises:
+        ValueError: a name is that of no class.
+    """
+    if strangers := sorted(set(components) - set(categories.names)):
+        raise ValueError(f"--components {strangers}: the classes are {list(categories.names[:40])}")
+    rows = zip(categories.names, categories.is_thing, strict=True)
+    return replace(
+        categories, is_thing=tuple(is_thing or name in components for name, is_thing in rows)
+    )
 
 
 def require_classes(paths: Iterable[Path], ignore: Sequence[int]) -> None:
@@ -201,13 +154,7 @@ def draw_file(
                 f"{file.semantic} has (height, width) {semantic.shape}, {path} has {shape}"
                 " (upright, as its EXIF rotation says)"
             )
-    notes = {}
-    for category_id in components:
-        numbers, count = number_components(semantic == category_id)
-        instances = np.where(numbers > 0, numbers, instances)
-        if touching := count_touching(numbers, count):
-            name = categories.names[categories.contiguous[category_id]]
-            notes[TOUCHING.format(name)] = touching
+    instances, notes = _number_objects(semantic, instances, categories, components)
     void = np.isin(semantic, ignore)
     try:
         return Labels(
@@ -215,6 +162,20 @@ def draw_file(
         )
     except ValueError as error:
         raise ValueError(f"{file.semantic}: {error}") from error
+
+
+def _number_objects(
+    semantic: np.ndarray, instances: np.ndarray, categories: Categories, components: Sequence[int]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Returns instance ids with those of components, and how many of these probably touch."""
+    notes = {}
+    for category_id in components:
+        numbers, count = number_components(semantic == category_id)
+        instances = np.where(numbers > 0, numbers, instances)
+        if touching := count_touching(numbers, count):
+            name = categories.names[categories.contiguous[category_id]]
+            notes[TOUCHING.format(name)] = touching
+    return instances, notes
 
 
 def find_regions(
@@ -256,12 +217,3 @@ def find_regions(
         mask, (rows, columns) = numbers[box] == number, box
         regions.append(Region(categories.ids[index], mask, rows.start, columns.start, crowd))
     return regions
-
-
-def _require_partners(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> None:
-    for name, path in images.items():
-        if name not in labels:
-            raise ValueError(f"{path} has no label image {name}* in {folder}")
-    for name, path in labels.items():
-        if name not in images:
-            raise ValueError(f"{path} belongs to no image: there is no image {name}.*")

@@ -52,12 +52,7 @@ def find_masks(images: Path, masks: Path | None = None, class_name: str | None =
     else:
         files = match_by_name(images, IMAGE_SUFFIXES)
         folders = {masks / name: name for name in files}
-    for folder, name in folders.items():
-        if not folder.is_dir():
-            raise ValueError(
-                f"{files[name]} has no folder of masks {folder}: if it shows no object, make an "
-                "empty one"
-            )
+    _require_masks(files, folders)
     named = {name: [] for name in files}
     for path, name, class_of in _assign(masks or images, folders, class_name, masks is None):
         named[name].append((path, class_of))
@@ -72,6 +67,15 @@ def find_masks(images: Path, masks: Path | None = None, class_name: str | None =
         file_name = path.relative_to(images).as_posix()
         found.append(LabelledImage(name, file_name, MaskedImage(path, listed), places))
     return Source(images, Categories.from_json(rows), found, draw_masks)
+
+
+def _require_masks(files: Mapping[str, Path], folders: Mapping[Path, str]) -> None:
+    for folder, name in folders.items():
+        if not folder.is_dir():
+            raise ValueError(
+                f"{files[name]} has no folder of masks {folder}: if it shows no object, make an "
+                "empty one"
+            )
 
 
 def _find_bowl(root: Path) -> dict[str, Path]:

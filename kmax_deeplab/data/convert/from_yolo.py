@@ -99,7 +99,11 @@ def draw_yolo(classes: Sequence[int], image: LabelledImage) -> Labels:
     size, regions, dropped = read_size(path), [], {}
     if not label.is_file():
         return Labels(size, [], notes={UNLABELLED: 1})
-    for number, line in enumerate(label.read_text(encoding=ENCODING).splitlines(), start=1):
+    try:
+        lines = label.read_text(encoding=ENCODING).splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{label}: not a text file ({error}): write it again") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:

@@ -66,11 +66,10 @@ def stack(labels: Labels, categories: Categories, background: int | None = None)
             contested += int((is_taken[box] & region.mask).sum())
             is_taken[box] |= region.mask
     if background is not None:
-        if not (number := of_stuff.get(background, 0)):
+        if background not in of_stuff:
             segments.append(DrawnSegment(background))
-            number = len(segments)
-        free = segment_map == 0
-        segment_map[free if labels.void is None else free & ~labels.void] = number
+        free = segment_map == 0 if labels.void is None else (segment_map == 0) & ~labels.void
+        segment_map[free] = of_stuff.get(background, len(segments))
     return Stack(segment_map, segments, contested)
 
 

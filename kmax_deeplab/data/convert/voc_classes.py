@@ -20,6 +20,8 @@ VOID = 255
 """Number of pixels that are not labelled."""
 
 Color = tuple[int, int, int]
+BLACK: Color = (0, 0, 0)
+"""Means "background" where a labelmap.txt does not list it."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,13 @@ def read_voc_classes(root: Path, table: Path | None = None) -> VocClasses:
         return VocClasses(categories, _colors({i: voc_color(i) for i in categories.ids}), False)
     if (root / LABELMAP).is_file():
         listed = _read_labelmap(root / LABELMAP)
-        colors = {number: color for number, (_, color) in enumerate(listed)}
-        return VocClasses(_categories([name for name, _ in listed], colors), _colors(colors), True)
+        if BLACK not in listed.values():
+            listed.setdefault(BACKGROUND, BLACK)
+        names, colors = list(listed), dict(enumerate(listed.values()))
+        meanings = _colors(colors)
+        if BLACK not in meanings:
+            meanings[BLACK] = names.index(BACKGROUND)
+        return VocClasses(_categories(names, colors), meanings, True)
     colors = {number: voc_color(number) for number in range(len(NAMES))}
     return VocClasses(_categories(NAMES, colors), _colors(colors), False)
 
@@ -82,8 +89,10 @@ def _colors(colors: Mapping[int, Color]) -> dict[Color, int]:
     return {voc_color(VOID): VOID, **{color: number for number, color in colors.items()}}
 
 
-def _read_labelmap(path: Path) -> list[tuple[str, Color]]:
+def _read_labelmap(path: Path) -> dict[str, Color]:
     """Reads lines "name:r,g,b:parts:actions"; the class of void's colour is none.
+
+    Where Datumaro knows no colour it writes none, and paints with that of VOC's palette.
 
     Raises:
         ValueError: a line has another form, or a name or a colour occurs twice.
@@ -93,9 +102,11 @@ def _read_labelmap(path: Path) -> list[tuple[str, Color]]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, _, rest = (part.strip() for part in line.partition(":"))
-        values = [value.strip() for value in rest.partition(":")[0].split(",")]
+        said = rest.partition(":")[0].strip()
+        values = said.split(",") if said else list(map(str, voc_color(len(found))))
+        values = [value.strip() for value in values]
         is_color = len(values) == 3 and all(v.isdecimal() and int(v) <= 255 for v in values)
-        if not name or not is_color:
+        if not name or not is_color or ":" not in line:
             raise ValueError(f"{path}: line {number} is {line!r}; write name:red,green,blue::")
         color = tuple(map(int, values))
         if name in found or color in found.values():
@@ -104,4 +115,4 @@ def _read_labelmap(path: Path) -> list[tuple[str, Color]]:
             found[name] = color
     if not found:
         raise ValueError(f"{path} lists no class")
-    return list(found.items())
+    return found

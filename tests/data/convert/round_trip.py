@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class Truth:
 
     folder: Path
 
-    @property
+    @cached_property
     def content(self) -> dict:
         return json.loads((self.folder / "panoptic.json").read_text())
 

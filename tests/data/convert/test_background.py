@@ -1,10 +1,15 @@
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from kmax_deeplab.data.convert.changes import change, choose_target, parse_changes
 from kmax_deeplab.data.convert.labels import Labels, Region
 from kmax_deeplab.data.convert.stacking import stack
 from kmax_deeplab.data.format.categories import Categories
+from tests.data.convert.round_trip import Truth
+from tests.scripts import exit_status, load_script
 
 FOUND = Categories.from_json(
     [
@@ -46,3 +51,19 @@ def test_a_thing_cannot_be_the_background():
     with pytest.raises(ValueError, match="--background cat: it is a thing"):
         one_row(background="cat")
     assert one_row(background="cat", things=["dirt"]) == ([1] * 6, 1)
+
+
+def test_what_a_semantic_png_calls_unlabelled_is_no_background(tmp_path):
+    (tmp_path / "semantic").mkdir()
+    values = np.array([[7, 7, 3, 255]], np.uint8)  # road twice, a cat that has no mask, void
+    Image.fromarray(values).save(tmp_path / "semantic/a.png")
+    (tmp_path / "classes.tsv").write_text("id\tname\tisthing\n7\troad\t0\n")
+    images = [{"id": 1, "file_name": "a.jpg", "height": 1, "width": 4}]
+    content = {"images": images, "annotations": [], "categories": [{"id": 3, "name": "cat"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    words = [f"--json={tmp_path / 'instances.json'}", f"--semantic={tmp_path / 'semantic'}"]
+    words += [f"--classes={tmp_path / 'classes.tsv'}", "--background=rest"]
+    main = load_script("datasets/convert.py").main
+    assert exit_status(main, "detection", *words, f"--output={tmp_path / 'out'}") == 0
+    (picture,) = Truth(tmp_path / "out").pictures()
+    assert [picture.classes.get(i) for i in picture.ids[0]] == ["road", "road", "rest", None]

@@ -96,6 +96,21 @@ def test_masks_that_are_none_are_named(main, masks, tmp_path):
     assert r"a.png has the values [5, 6] beside 0" in exit_status(main, *words)
 
 
+def test_numbered_objects_and_components_may_be_mixed(main, masks, tmp_path):
+    write, words = masks
+    values = np.where(disks((15, 15), (15, 40)), 255, 9)
+    write("a.png", values)
+    (tmp_path / "instances").mkdir()
+    numbers = np.where(values == 9, np.arange(60) // 30 + 1, 1)  # of the nuclei all alike
+    Image.fromarray(numbers.astype(np.uint8)).save(tmp_path / "instances" / "a.png")
+    (tmp_path / "classes.tsv").write_text("id\tname\tisthing\n9\ttile\t1\n255\tnucleus\t1\n")
+    more = (f"--classes={tmp_path / 'classes.tsv'}", f"--instances={tmp_path / 'instances'}")
+    assert exit_status(main, *words, *more) == 0
+    (picture,) = Truth(tmp_path / "out").pictures()
+    assert sorted(picture.classes.values()) == ["nucleus", "nucleus", "tile", "tile"]
+    assert picture.ids[15, 15] != picture.ids[15, 40] and picture.ids[0, 0] != picture.ids[0, 59]
+
+
 def test_a_component_that_is_no_class_is_refused(main, masks, tmp_path):
     (tmp_path / "classes.tsv").write_text("id\tname\tisthing\n0\tground\t0\n255\tcell\t1\n")
     words = (*masks[1], f"--classes={tmp_path / 'classes.tsv'}")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def test_other_words_begin_anew(source, tmp_path):
     write(source, tmp_path / "out", Changes(ignored=["sky"]))
     assert drawn(tmp_path) == list(range(20))
     assert set(np.unique(read_ids(tmp_path / "out/val/panoptic/0/16.png"))) == {0, 1}
+
+
+def test_labels_that_are_to_be_drawn_in_another_way_begin_anew(source, tmp_path):
+    interrupt(source, tmp_path, after=12)
+    other = replace(source, draw=partial(draw, tmp_path / "other"))
+    write(other, tmp_path / "out")
+    assert len((tmp_path / "other").read_text().split()) == 20
 
 
 def test_two_conversions_into_one_folder_are_refused(source, tmp_path):

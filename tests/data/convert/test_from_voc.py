@@ -98,6 +98,25 @@ def test_a_labelmap_gives_classes_by_their_colours(root, mode):
     assert labels.void.sum() == 2
 
 
+def test_a_labelmap_without_colours_means_those_of_voc(root):
+    (root / "labelmap.txt").write_text("# as Datumaro writes it\nbackground:::\ncat:::\ndog:::\n")
+    assert read_voc_classes(root).categories.colors == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "black"),
+    [
+        ("background:0,128,0::\ncat:9,9,9::", ("background", "cat"), 0),
+        ("cat:9,9,9::", ("cat", "background"), 1),
+        ("sky:0,0,0::\ncat:9,9,9::", ("sky", "cat"), 0),
+    ],
+)
+def test_black_is_background_unless_it_is_listed(root, text, names, black):
+    (root / "labelmap.txt").write_text(text)
+    classes = read_voc_classes(root)
+    assert (classes.categories.names, classes.colors[0, 0, 0]) == (names, black)
+
+
 def test_a_table_of_classes_counts_instead(root, tmp_path):
     rows = "0\tground\t0\n8\tcat\t1\n15\tman\t0\n"
     (tmp_path / "classes.tsv").write_text("id\tname\tisthing\n" + rows)

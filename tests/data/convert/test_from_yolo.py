@@ -150,6 +150,13 @@ def test_a_line_that_cannot_be_is_named(root, line, complaint):
         drawn(root)
 
 
+def test_a_label_file_that_is_no_text_is_named(root):
+    label = add(root, "train", "a", [])
+    label.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=rf"{label}: not a text file"):
+        drawn(root)
+
+
 def test_a_corner_may_lie_a_little_outside():
     assert read_line("1.0 -0.002 0 1.005 0 1 1", [0, 1])[0] == 1
 

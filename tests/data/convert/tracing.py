@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from kmax_deeplab.data.convert.labels import Region
+
 Corner = tuple[int, int]
 """(x, y): pixel (row, column) lies between (column, row) and (column + 1, row + 1)."""
 
@@ -11,6 +13,12 @@ def trace(mask: np.ndarray) -> list[list[Corner]]:
 
     Lines around holes are among them; of each line the corners where it turns are listed.
     """
+    region = Region.of(0, mask)
+    lines = _trace_box(region.mask)
+    return [[(x + region.left, y + region.top) for x, y in line] for line in lines]
+
+
+def _trace_box(mask: np.ndarray) -> list[list[Corner]]:
     padded = np.pad(mask, 1).astype(np.int8)
     following: dict[Corner, list[Corner]] = {}
     for row, column in np.argwhere(np.diff(padded, axis=0)).tolist():  # borders that lie level

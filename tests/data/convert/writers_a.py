@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from kmax_deeplab.data.convert.labels import Region
 from kmax_deeplab.data.convert.voc_classes import VOID, voc_color
 from kmax_deeplab.data.format.pngs import encode_ids
 from kmax_deeplab.whole_files import write_json, write_text
@@ -159,16 +160,19 @@ def write_labelme(truth: Truth, folder: Path) -> list[str]:
 
 def _draw_shapes(mask: np.ndarray, name: str, group: int) -> list[dict]:
     """Returns the shapes of an object, as LabelMe 5 writes them."""
-    parts, count = ndimage.label(mask)
+    region = Region.of(0, mask)
+    parts, count = ndimage.label(region.mask)
     shapes = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(parts), start=1):
-        lines = trace(parts == number)
+        left, top = region.left + columns.start, region.top + rows.start
+        part = parts[rows, columns] == number
+        lines = [[(x + left, y + top) for x, y in line] for line in trace(part)]
         shape = {"label": name, "group_id": group if count > 1 else None, "description": ""}
         shape |= {"points": lines[0], "shape_type": "polygon", "flags": {}, "mask": None}
         if len(lines) > 1:
             buffer = io.BytesIO()
-            Image.fromarray(parts[rows, columns] == number).save(buffer, format="PNG")
-            corners = [(columns.start, rows.start), (columns.stop - 1, rows.stop - 1)]
+            Image.fromarray(part).save(buffer, format="PNG")
+            corners = [(left, top), (left + part.shape[1] - 1, top + part.shape[0] - 1)]
             text = base64.b64encode(buffer.getvalue()).decode()
             shape |= {"points": corners, "shape_type": "mask", "mask": text}
         shapes.append(shape)
