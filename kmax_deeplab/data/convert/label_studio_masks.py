@@ -75,12 +75,14 @@ class _Bits:
         return start, self._position
 
 
-def decode_bitmask(url: str, size: tuple[int, int]) -> np.ndarray:
+def decode_bitmask(url: object, size: tuple[int, int]) -> np.ndarray:
     """Decodes the PNG of a bitmask label, "data:image/png;base64,…", as a bool mask.
 
     Raises:
         ValueError: it is damaged or of an image of another size.
     """
+    if not isinstance(url, str):
+        raise ValueError(f"its bitmask is {str(url)[:60]}, not the URL of a PNG")
     try:
         data = base64.b64decode(url.partition(",")[2], validate=True)
         with Image.open(io.BytesIO(data)) as image:

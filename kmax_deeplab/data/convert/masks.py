@@ -8,6 +8,10 @@ from pycocotools import mask as coco_mask
 
 from kmax_deeplab.data.format.contents import is_whole
 
+FARTHEST = 10
+"""How many times the longer side of the image a corner may be away; `pycocotools` walks along each
+edge, and ends the process where memory ends."""
+
 
 def decode_mask(segmentation: object, size: tuple[int, int]) -> np.ndarray:
     """Draws polygons, or decodes run lengths, compressed or not, as a (height, width) bool mask.
@@ -17,7 +21,7 @@ def decode_mask(segmentation: object, size: tuple[int, int]) -> np.ndarray:
     """
     height, width = size
     if isinstance(segmentation, list):
-        polygons = [polygon for polygon in segmentation if _is_area(polygon)]
+        polygons = [polygon for polygon in segmentation if _is_area(polygon, FARTHEST * max(size))]
         if not polygons:
             return np.zeros(size, dtype=bool)
         runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
@@ -29,12 +33,14 @@ def decode_mask(segmentation: object, size: tuple[int, int]) -> np.ndarray:
     raise ValueError("its segmentation is neither polygons nor run lengths")
 
 
-def _is_area(polygon: object) -> bool:
+def _is_area(polygon: object, farthest: float) -> bool:
     """Returns whether a polygon has three corners or more; fewer enclose nothing."""
     if not isinstance(polygon, list) or len(polygon) % 2:
         raise ValueError(f"a polygon is a list x, y, x, y, … of numbers, not {str(polygon)[:60]}")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
         raise ValueError(f"a polygon has a value that is no number: {str(polygon)[:60]}")
+    if polygon and (value := max(polygon, key=abs)) and abs(value) > farthest:
+        raise ValueError(f"a polygon has a corner at {value:g}, far outside of its image")
     return len(polygon) >= 6
 
 

@@ -15,7 +15,7 @@ def drop_root(
     Returns:
         The other categories, and a sentence on each dropped one.
     """
-    parents = {one.get("supercategory") for one in categories}
+    parents = [one.get("supercategory") for one in categories]
     roots = [
         one
         for one in categories

@@ -120,6 +120,10 @@ def test_stuff_lies_below_the_things(content, draw, tmp_path):
             lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, float("nan"), 5, 6]]),
             "no number",
         ),
+        (
+            lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 1e12, 5, 6]]),
+            r"a polygon has a corner at 1e\+12, far outside of its image",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_named(content, draw, change, complaint):
