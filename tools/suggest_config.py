@@ -34,7 +34,7 @@ from kmax_deeplab.d2.suggest.parts import (
     parts_of_names,
     parts_of_places,
 )
-from kmax_deeplab.d2.suggest.plan import Choice, Plan, plan, schedule
+from kmax_deeplab.d2.suggest.plan import SIDES_ON_CPU, Choice, Plan, plan, schedule
 from kmax_deeplab.d2.suggest.timing import seconds_per_iteration
 from kmax_deeplab.d2.suggest.writing import write_config, write_value
 from kmax_deeplab.data.check.profile import (
@@ -51,9 +51,11 @@ from kmax_deeplab.whole_files import write_text
 PLACES = ("json", "images", "pngs")
 CONFIG, RUN = "config.yaml", "run"
 MINUTES = 30
+FEW_ITERATIONS = 500
+"""Below, hardly a network learns to part things."""
 MOST_CLASSES = 6
 """That are told."""
-WIDTHS = (40, 28, 60)
+WIDTHS = (None, 30, 60)
 """Of the table's columns in characters."""
 
 
@@ -162,12 +164,28 @@ def rehearse(draft: Plan, parts: Parts) -> Run:
         return fit(load_config(path), TRAIN)
 
 
-def fill_time(run: Run, machine: Machine, minutes: float) -> list[Choice]:
-    """Measures an iteration and proposes as many as fit into a time."""
+def fill_time(draft: Plan, parts: Parts, machine: Machine, minutes: float) -> tuple[Plan, int]:
+    """Measures an iteration and has the plan run as many as fit into a time; returns them too."""
     print("measuring how long an iteration takes", flush=True)
-    seconds = seconds_per_iteration(run, machine)
+    seconds = seconds_per_iteration(rehearse(draft, parts), machine)
     iterations = max(int(60 * minutes / seconds), 1)
-    return schedule(iterations, f"{minutes:g} minutes at {seconds:.2f} s each, measured here")
+    few = "; few: give more --minutes" if iterations < FEW_ITERATIONS else ""
+    reason = f"{minutes:g} minutes of training at {seconds:.2f} s each, measured here{few}"
+    return draft.changed(schedule(iterations, reason)), iterations
+
+
+def make_plan(args: argparse.Namespace, parts: Parts, profile: Profile, machine: Machine) -> Plan:
+    """Plans, in a smaller input where the time does not suffice for the larger one."""
+    drafts = [plan(profile, machine, side, has_up=not args.no_up) for side in SIDES_ON_CPU]
+    minutes = args.minutes or (None if machine.gpu else MINUTES)
+    if minutes is None:
+        rehearse(drafts[0], parts)
+        return drafts[0]
+    for draft in drafts if drafts[0] != drafts[1] else drafts[:1]:
+        filled, iterations = fill_time(draft, parts, machine, minutes)
+        if iterations >= FEW_ITERATIONS:
+            break
+    return filled
 
 
 def run(args: argparse.Namespace) -> None:
@@ -175,21 +193,16 @@ def run(args: argparse.Namespace) -> None:
     output = find_output(args)
     parts = find_parts(args)
     profile, machine = measure(parts), find_machine()
-    draft = plan(profile, machine, has_up=not args.no_up)
-    opened = rehearse(draft, parts)
-    choices = draft.choices
-    if args.minutes or not machine.gpu:
-        timed = fill_time(opened, machine, args.minutes or MINUTES)
-        choices = [c for c in choices if c.key not in {t.key for t in timed}] + timed
+    draft = make_plan(args, parts, profile, machine)
     folder = output.with_name(RUN) if output.name == CONFIG else output.with_suffix("")
-    choices.append(Choice("OUTPUT_DIR", str(folder), "of the run"))
+    draft = draft.changed([Choice("OUTPUT_DIR", str(folder), "of the run")])
     command_line = f"python train_net.py --config-file {shlex.quote(str(output))}"
     title = [
         f"For {len(profile.sizes)} images of {', '.join(parts.train)} on {machine}.",
         command_line,
     ]
-    write_text(output, write_config(Plan(draft.base, choices), parts, output.parent, title))
-    rows = [(c.key, write_value(c.value), c.reason) for c in choices]
+    write_text(output, write_config(draft, parts, output.parent, title))
+    rows = [(c.key, write_value(c.value), c.reason) for c in draft.choices]
     print(tabulate(rows, ("key", "value", "reason"), maxcolwidths=WIDTHS, disable_numparse=True))
     print(f"\n{output}\n\n    {command_line}")
 

@@ -41,6 +41,18 @@ def test_without_file_and_network_the_message_says_what_to_put_where(tmp_path, m
         timm_hub.find_timm_weights(NAME)
 
 
+def test_what_is_here_already_is_found_without_asking_a_network(tmp_path, monkeypatch):
+    cached = {"model.safetensors": None, "pytorch_model.bin": str(tmp_path / "cached")}
+    monkeypatch.setattr(timm_hub, "try_to_load_from_cache", lambda repository, file: cached[file])
+    assert timm_hub.find_local_weights(NAME) == tmp_path / "cached"
+    cached["pytorch_model.bin"] = None
+    assert timm_hub.find_local_weights(NAME) is None
+    path = tmp_path / f"{NAME}.pth"
+    path.touch()
+    monkeypatch.setenv("KMAX_WEIGHTS", str(tmp_path))
+    assert timm_hub.find_local_weights(NAME) == path
+
+
 @pytest.mark.parametrize("name", ["convnext_tinny", "convnext_tiny.unknown_tag"])
 def test_an_unknown_name_is_refused_with_near_ones(name):
     with pytest.raises(ValueError, match="'convnext_tiny'"):

@@ -137,8 +137,10 @@ def _parts(cfg: CfgNode, origin: str) -> Parts:
     used = {*train, *test}
     entries = [dict(entry) for entry in cfg.DATASETS.PANOPTIC if _name(entry) in used]
     same = not test or test == train
-    note = "scores are of images it trains on: give a part to test on" if same else ""
-    return Parts(entries, train, test or train, note or next(iter(sentences), "as named"))
+    note = "by their names" if sentences else f"as {origin} says"
+    if same:
+        note = "the only part: its scores are those of images it was trained on"
+    return Parts(entries, train, test or train, note)
 
 
 def _name(entry: Mapping) -> object:

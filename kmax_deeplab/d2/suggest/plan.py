@@ -3,14 +3,14 @@
 Every rule is here or in `sight`. Values that the base already has are not repeated.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from kmax_deeplab.command import OURS
-from kmax_deeplab.d2.suggest.machine import RELEASED, Machine
+from kmax_deeplab.d2.suggest.machine import RELEASED, SMALL_BACKBONES, Machine
 from kmax_deeplab.d2.suggest.sight import Sight, choose_sight, describe_small
 from kmax_deeplab.data.check.profile import Profile
 
@@ -20,7 +20,9 @@ EARNEST = CONFIGS / "panoptic_segmentation" / "kmax_r50.yaml"
 QUERIES = "MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES"
 RATE = "SOLVER.BASE_LR"
 ITERATIONS, WARMUP = "SOLVER.MAX_ITER", "SOLVER.WARMUP_ITERS"
-SIDES_ON_CPU, SIDES_ON_GPU = (193, 257), (385, 1281)
+SIDES_ON_CPU = (257, 193)
+"""Greatest sides of the input in pixels; the next is for times that allow few iterations."""
+SIDES_ON_GPU = (385, 1281)
 """Least and greatest side of the input in pixels."""
 TILE_INPUT_ON_GPU = 641
 CPU_BATCH, RATE_SCRATCH, RATE_PRETRAINED = 4, 0.02, 0.01
@@ -37,6 +39,8 @@ EPOCHS, LEAST_ITERATIONS, MOST_ITERATIONS = 60, 1000, 10000
 WINDOW_RANGE, WIDE_RANGE, WHOLE_RANGE = (0.7, 1.4), (0.5, 2.0), (0.8, 1.6)
 """Factors on the scale of evaluation from which training draws."""
 COPY_PASTE = 0.3
+LEAST_PERIOD = 100
+"""Iterations between two checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,25 @@ class Plan:
     base: Path
     choices: list[Choice]
 
+    def changed(self, choices: Sequence[Choice]) -> "Plan":
+        """Returns a plan with other choices for these keys, which come last."""
+        keys = {choice.key for choice in choices}
+        kept = [choice for choice in self.choices if choice.key not in keys]
+        return replace(self, choices=[*kept, *choices])
 
-def plan(profile: Profile, machine: Machine, *, has_up: bool = True) -> Plan:
+
+def plan(
+    profile: Profile, machine: Machine, most: int = SIDES_ON_CPU[0], *, has_up: bool = True
+) -> Plan:
     """Proposes a config.
 
     Args:
         profile: of the images to train on.
         machine: that trains.
+        most: greatest side of the input on a CPU, in pixels.
         has_up: whether images have an up and a down; False mirrors them top to bottom as well.
     """
-    choices = _on_gpu(profile, machine) if machine.gpu else _on_cpu(profile, machine)
+    choices = _on_gpu(profile, machine) if machine.gpu else _on_cpu(profile, machine, most)
     if not has_up:
         reason = "the images have no up and down (--no-up)"
         choices.append(Choice("INPUT.RANDOM_FLIP", "both", reason))
@@ -83,20 +96,22 @@ def schedule(iterations: int, reason: str, checkpoints: int = 5) -> list[Choice]
         Choice(WARMUP, max(min(iterations // 20, 500), 1), "a twentieth of them"),
         Choice(
             "SOLVER.CHECKPOINT_PERIOD",
-            max(iterations // checkpoints, 1),
-            f"a run that is killed goes on from one of {checkpoints} (--resume)",
+            max(iterations // checkpoints, LEAST_PERIOD),
+            "where a run that was killed goes on (--resume)",
         ),
     ]
 
 
-def _on_cpu(profile: Profile, machine: Machine) -> list[Choice]:
-    sight = choose_sight(profile, *SIDES_ON_CPU)
+def _on_cpu(profile: Profile, machine: Machine, most: int) -> list[Choice]:
+    sight = choose_sight(profile, min(SIDES_ON_CPU), most)
     rate = RATE_PRETRAINED if machine.weights else RATE_SCRATCH
     start = "of weights that know images" if machine.weights else "that learns from scratch"
     return [
         *_small_backbone(machine.weights),
         *_queries(sight),
-        *_looks(sight, profile),
+        *_sizes(sight, profile),
+        *_scales(sight, profile),
+        Choice("INPUT.COPY_PASTE", COPY_PASTE, "segments of other images are pasted on some"),
         Choice("SOLVER.IMS_PER_BATCH", CPU_BATCH, "more iterations do more good than more images"),
         Choice(RATE, rate, f"what served a small network {start}"),
     ]
@@ -104,7 +119,7 @@ def _on_cpu(profile: Profile, machine: Machine) -> list[Choice]:
 
 def _small_backbone(weights: str) -> Iterator[Choice]:
     if not weights:
-        reason = "from scratch: KMAX_WEIGHTS names no folder with weights of timm"
+        reason = f"from scratch: the folder KMAX_WEIGHTS names has no {SMALL_BACKBONES[0]}"
         yield Choice("MODEL.WEIGHTS", "", reason)
         return
     name = weights.removeprefix("timm://")
@@ -124,25 +139,25 @@ def _queries(sight: Sight) -> list[Choice]:
     return [Choice(QUERIES, sight.queries, reason)]
 
 
-def _looks(sight: Sight, profile: Profile) -> Iterator[Choice]:
-    """Proposes sizes, windows and augmentation."""
+def _sizes(sight: Sight, profile: Profile) -> Iterator[Choice]:
     yield Choice("INPUT.IMAGE_SIZE", list(sight.size), _size_reason(sight, profile))
     yield Choice("INPUT.MIN_SIZE_TEST", min(sight.size), "as in training")
     yield Choice("INPUT.MAX_SIZE_TEST", max(sight.size), "as in training")
-    count = len(profile.sizes)
-    few = count < FEW_IMAGES
     if sight.tile:
         reason = f"windows of so many pixels leave {describe_small(sight.small)}"
         yield Choice("INPUT.TILE_TEST", sight.tile, reason)
-        reason = "train at the scale of the windows, on the images' own pixels"
-        yield Choice("INPUT.SCALE_OF", "pixels", reason)
+
+
+def _scales(sight: Sight, profile: Profile) -> Iterator[Choice]:
+    few = len(profile.sizes) < FEW_IMAGES
     usual = WINDOW_RANGE if sight.tile else WHOLE_RANGE
     low, high = (round(sight.scale * factor, 2) for factor in (WIDE_RANGE if few else usual))
+    if sight.tile:
+        reason = "train at the scale of the windows, on the images' own pixels"
+        yield Choice("INPUT.SCALE_OF", "pixels", reason)
     about = f"evaluation sees them at {sight.scale:.2f}" if sight.tile else "around evaluation's 1"
     yield Choice("INPUT.MIN_SCALE", low, f"{about}{'; wide, for few images' if few else ''}")
     yield Choice("INPUT.MAX_SCALE", high, "likewise")
-    reason = f"{count} images: other images' segments are pasted on some"
-    yield Choice("INPUT.COPY_PASTE", COPY_PASTE, reason)
 
 
 def _size_reason(sight: Sight, profile: Profile) -> str:
@@ -157,8 +172,9 @@ def _size_reason(sight: Sight, profile: Profile) -> str:
 
 def _on_gpu(profile: Profile, machine: Machine) -> list[Choice]:
     sight = choose_sight(profile, *SIDES_ON_GPU)
-    if sight.tile:
-        sight = choose_sight(profile, SIDES_ON_GPU[0], TILE_INPUT_ON_GPU)
+    if sight.tile:  # windows may be any size: a smaller input sees as much
+        smaller = choose_sight(profile, SIDES_ON_GPU[0], TILE_INPUT_ON_GPU)
+        sight = smaller if smaller.tile else sight
     per_image = MEMORY_PER_IMAGE * sight.size[0] * sight.size[1] / RELEASED_SIDE**2
     room = (machine.memory * MEMORY_USED - MEMORY_STATE) / per_image
     batch = max(2 ** int(np.log2(max(room, 2))), 2)
@@ -169,7 +185,8 @@ def _on_gpu(profile: Profile, machine: Machine) -> list[Choice]:
     return [
         *_large_weights(machine.weights, bool(queries)),
         *queries,
-        *_looks(sight, profile),
+        *_sizes(sight, profile),
+        *(_scales(sight, profile) if sight.tile else ()),
         Choice(
             "SOLVER.IMS_PER_BATCH",
             batch,

@@ -80,15 +80,16 @@ def upwards(side: float) -> int:
 
 
 def _tile(profile: Profile, side: int) -> int:
-    """Returns the side of windows that show small things and keep large ones whole, 0 if none do.
+    """Returns the side of windows that show small things and keep large ones whole.
 
-    It is a multiple of STEP where that leaves it wide enough.
+    It is a multiple of STEP where that leaves it wide enough; 0 if windows do not make half of the
+    small things large.
     """
     half = float(np.median(profile.thing_areas))
     shows = min(widest_tile(profile, side, MOST_SMALL), int(side * np.sqrt(half) / MIDDLE_SIDE))
     keeps = int(np.ceil(np.quantile(profile.thing_sides, LARGE) / OVERLAP))
     tile = max(shows // STEP * STEP, keeps)
-    gains = small_share(profile, side, tile) < small_share(profile, side)
+    gains = small_share(profile, side, tile) <= small_share(profile, side) / 2
     return tile if tile < profile.longest_sides.max() and gains else 0
 
 
