@@ -126,4 +126,4 @@ def copy_picture(picture: LabelledPicture, path: Path) -> None:
 def save_mask(path: Path, mask: np.ndarray) -> None:
     """Saves a mask of 0 and 255."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path, compress_level=1)
