@@ -169,10 +169,10 @@ def read_mask(path: Path) -> np.ndarray:
         pixels = pixels[..., :-1]
     values = pixels if is_plain else pixels.reshape(*pixels.shape[:2], -1).max(2)  # (H, W)
     largest = int(values.max())
-    between = values[(values > 0) & (values < largest) & _is_flat(values)]
-    if between.size:
+    is_between = (values > 0) & (values < largest)
+    if is_between.any() and (areas := values[is_between & _is_flat(values)]).size:
         raise ValueError(
-            f"{path} has areas of the value {between[0]} beside its largest, {largest}: a mask has "
+            f"{path} has areas of the value {areas[0]} beside its largest, {largest}: a mask has "
             "one object, 0 elsewhere; numbers of objects in one PNG are for convert.py pngs"
         )
     return values > largest / 2
