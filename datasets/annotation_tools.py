@@ -16,16 +16,11 @@ def add_label_studio_options(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, required=True, help="folder of the images that were labelled")
     add("--labels", nargs="+", metavar="CLASS", help="the classes in their order; default: by name")
     add("--image-field", help='of a task\'s data that names its image; default: "image", if it has')
-    add(
-        "--first", action="store_true", help="of several annotations the first counts, not the last"
-    )
 
 
 def find_label_studio_tasks(args: argparse.Namespace) -> Source:
     """Finds the tasks of a Label Studio export."""
-    return find_label_studio(
-        args.json, args.images, args.labels, args.image_field, first=args.first
-    )
+    return find_label_studio(args.json, args.images, args.labels, args.image_field)
 
 
 def add_cvat_options(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,8 @@ pixels with instance id 0 become a crowd, which training and evaluation ignore. 
 --components each connected component (8 neighbours) is a thing; components that probably hold
 several objects, which touch, are counted. Masks of 0 and one other value need no --classes.
 
-detection: all categories are things. The stuff of semantic PNGs lies below them.
+detection: all categories are things, but for the project that Roboflow lists among them, which is
+dropped. The stuff of semantic PNGs lies below them.
 
 panoptic: COCO-panoptic JSON and PNGs of a tool (CVAT and others through Datumaro, segments.ai),
 repaired: areas, boxes, colours and ids are made anew, segments that no pixel shows are dropped.

@@ -32,8 +32,6 @@ def find_label_studio(
     folder: Path,
     names: Sequence[str] | None = None,
     field: str | None = None,
-    *,
-    first: bool = False,
 ) -> Source:
     """Finds the labelled images of an export.
 
@@ -42,7 +40,6 @@ def find_label_studio(
         folder: of the images.
         names: the classes in their order; None: those that occur, by name.
         field: of a task's data that names the image; None: the one that does.
-        first: whether, of several annotations, the one changed first counts, not the last.
 
     Raises:
         FileNotFoundError: a file or folder does not exist.
@@ -51,7 +48,7 @@ def find_label_studio(
     images, found, skipped = ImageFolder(folder), [], 0
     for number, task in enumerate(read_tasks(path)):
         name = f"{path}: task {task.get('id', f'number {number}')}"
-        annotation, others = choose_annotation(task["annotations"], first=first)
+        annotation, others = choose_annotation(task["annotations"])
         if annotation is None:
             skipped += 1
             continue

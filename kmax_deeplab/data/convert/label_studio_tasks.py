@@ -36,9 +36,7 @@ def read_tasks(path: Path) -> list[Mapping]:
     return tasks
 
 
-def choose_annotation(
-    annotations: Sequence[Mapping], *, first: bool = False
-) -> tuple[Mapping | None, int]:
+def choose_annotation(annotations: Sequence[Mapping]) -> tuple[Mapping | None, int]:
     """Chooses the annotation of an image that counts (see the top of `from_label_studio`).
 
     Returns:
@@ -50,12 +48,12 @@ def choose_annotation(
         if not one.get("was_cancelled") and isinstance(one.get("result"), list)
     ]
     truths = [one for one in usable if one.get("ground_truth")]
+    if not usable:
+        return None, 0
     ordered = sorted(
         truths or usable, key=lambda one: str(one.get("updated_at") or one.get("created_at") or "")
     )
-    if not ordered:
-        return None, 0
-    return ordered[0 if first else -1], len(usable) - 1
+    return ordered[-1], len(usable) - 1
 
 
 def find_place(task: Mapping, field: str | None, name: str) -> str:
