@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import UserDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,18 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="module")
 def process_state() -> Iterator[None]:
     """Gives back the working directory and the catalogs of datasets as a module found them."""
-    folder, loaded = Path.cwd(), sys.modules.get("kmax_deeplab.d2")
+    folder = Path.cwd()
+    with catalogs_kept():
+        yield
+    os.chdir(folder)
+
+
+@contextmanager
+def catalogs_kept() -> Iterator[None]:
+    """Gives back the catalogs of datasets as they were, as if another process had used them."""
+    loaded = sys.modules.get("kmax_deeplab.d2")
     before = [dict(catalog) for catalog in catalogs()] if loaded else None
     yield
-    os.chdir(folder)
     if before is not None:
         for catalog, entries in zip(catalogs(), before, strict=True):
             catalog.data.clear()

@@ -10,6 +10,8 @@ from kmax_deeplab.predict.box import BOX
 from kmax_deeplab.predict.predictor import Predictor
 from tests.scripts import load_script
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NUCLEUS, BACKGROUND = CLASSES = 1, 2
 
 
