@@ -18,6 +18,8 @@ FEWER = {
     "datasets/prepare_cityscapes.py": ["--workers", "1"],
     "datasets/prepare_ade20k.py": ["--workers", "1"],
     "datasets/check.py": ["--workers", "1"],
+    "datasets/convert.py": ["--workers", "1"],
+    "tools/suggest_config.py": ["--minutes", "0.01"],
     "tools/visualize_data.py": SMALL,
 }
 """Words that make other commands than trainings small."""

@@ -18,6 +18,17 @@ from kmax_deeplab.d2.engine.opening import build
 from kmax_deeplab.data.format.pngs import write_ids
 from kmax_deeplab.data.format.published import published_categories
 from kmax_deeplab.predict.video import write_video
+from tests.data.convert.round_trip import draw_blobs, write_truth
+from tests.data.convert.writers_a import (
+    write_bowl,
+    write_labelme,
+    write_masks,
+    write_voc,
+    write_yolo,
+)
+from tests.data.convert.writers_b import write_datumaro_panoptic, write_detection
+from tests.data.convert.writers_cvat import write_cvat
+from tests.data.convert.writers_label_studio import write_label_studio
 from tests.documentation import ROOT
 from tests.own_data import OwnData
 from tests.scripts import load_script
@@ -27,6 +38,17 @@ PLACES = {"images": "mine/images", "json": "mine/panoptic.json", "pngs": "mine/p
 MINE = str([{"name": "mine", **PLACES}])
 CONVNEXT, LITE = "convnext_tiny.fb_in22k_ft_in1k_384", "tf_efficientnet_lite0"
 """Backbones of timm that the pages begin with."""
+EXPORTS = {
+    "raw": write_bowl,
+    "masks": write_masks,
+    "voc": write_voc,
+    "yolo": write_yolo,
+    "labelme": write_labelme,
+    "datumaro": write_datumaro_panoptic,
+    "cvat": write_cvat,
+    "labelstudio": write_label_studio,
+}
+"""Folders that the pages convert, and what writes them."""
 
 
 def furnish(place: Path) -> None:
@@ -35,6 +57,7 @@ def furnish(place: Path) -> None:
     data = OwnData(place / "mine")
     Path(data.pngs).rename(place / "mine" / "panoptic")
     write_labels(place / "mine")
+    write_exports(place)
     trial = "_BASE_: configs/custom/kmax_trial_on_cpu.yaml\nDATASETS: {PANOPTIC: %s}\n"
     (place / "mine.yaml").write_text(trial % MINE)
     for name, target in {
@@ -55,6 +78,21 @@ def furnish(place: Path) -> None:
         pass
     for split, count in (("train", 2), ("val", 1)):
         draw_nuclei(place / "datasets" / "nuclei" / split, count)
+
+
+def write_exports(place: Path) -> None:
+    """Writes what annotation tools export, of a few small images."""
+    pictures = {f"p{i}": draw_blobs(i, (48, 64), 5, stuff=False) for i in range(5)}
+    truth = write_truth(place / "truth", pictures)
+    for picture in truth.pictures():  # no image is like another one
+        grey = np.where(picture.ids > 0, 40 + 30 * int(picture.path.stem[1:]), 9)
+        Image.fromarray(grey.astype(np.uint8)).save(picture.path)
+    for name, write in EXPORTS.items():
+        write(truth, place / name)
+    for part in ("train", "valid"):
+        write_detection(truth, place)
+        link(place / "roboflow" / part, truth.folder / "images")
+    (place / "instances.json").rename(truth.folder / "images" / "_annotations.coco.json")
 
 
 def link(path: str | Path, target: str | Path) -> None:

@@ -66,6 +66,7 @@ TRAINED = {
     "model_final.pth": ".",
     "output/mine": "output/mine",
     "output/other": "output/other",
+    "data/cells/run": "data/cells/run",
 }
 """What is there although no command of the page has made it, and the folder that it comes with."""
 LEFT = {
