@@ -135,10 +135,12 @@ def listeners_kept():
     """Takes away who listens to logs since; of every run there are others."""
     loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "kmax_deeplab")]
     before = [list(logger.handlers) for logger in loggers]
-    yield
-    for logger, handlers in zip(loggers, before, strict=True):
-        for handler in {*logger.handlers} - {*handlers}:
-            logger.removeHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, handlers in zip(loggers, before, strict=True):
+            for handler in {*logger.handlers} - {*handlers}:
+                logger.removeHandler(handler)
 
 
 def expand(words, folder):
