@@ -191,7 +191,7 @@ def given_on(pages, environment):
                 known.append((script, words))
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: f"{page.parent.name}/{page.name}")
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_of_a_page_runs(page, place, weights, tmp_path_factory):
     if page.parent.name == "datasets":
         for build in (trees.build_coco, trees.build_cityscapes, trees.build_ade20k):
