@@ -45,9 +45,10 @@ def catalogs_kept() -> Iterator[None]:
     """Gives back the catalogs of datasets as they were, as if another process had used them."""
     loaded = sys.modules.get("kmax_deeplab.d2")
     before = [dict(catalog) for catalog in catalogs()] if loaded else None
-    yield
-    if before is not None:
-        for catalog, entries in zip(catalogs(), before, strict=True):
+    try:
+        yield
+    finally:
+        for catalog, entries in zip(catalogs() if before else (), before or (), strict=True):
             catalog.data.clear()
             catalog.data.update(entries)
 

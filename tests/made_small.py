@@ -65,6 +65,6 @@ def name_output(words, trainings):
     """
     if {"OUTPUT_DIR", "--eval-only"} & set(words):
         return words
-    if not {"--resume", "--restart"} & set(words):
+    if not trainings or not {"--resume", "--restart"} & set(words):
         trainings.append(f"output/training_{len(trainings) + 1}")
     return [*words, "OUTPUT_DIR", trainings[-1]]

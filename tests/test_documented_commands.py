@@ -136,10 +136,12 @@ def listeners_kept():
     """Takes away who listens to logs since; of every run there are others."""
     loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "kmax_deeplab")]
     before = [list(logger.handlers) for logger in loggers]
-    yield
-    for logger, handlers in zip(loggers, before, strict=True):
-        for handler in {*logger.handlers} - {*handlers}:
-            logger.removeHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, handlers in zip(loggers, before, strict=True):
+            for handler in {*logger.handlers} - {*handlers}:
+                logger.removeHandler(handler)
 
 
 def expand(words, folder):
@@ -190,7 +192,7 @@ def given_on(pages, environment):
                 known.append((script, words))
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: f"{page.parent.name}/{page.name}")
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_of_a_page_runs(page, place, weights, tmp_path_factory):
     if page.parent.name == "datasets":
         for build in (trees.build_coco, trees.build_cityscapes, trees.build_ade20k):
