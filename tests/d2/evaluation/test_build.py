@@ -185,13 +185,18 @@ def test_a_class_that_the_split_does_not_list_is_never_the_semantic_answer(datas
     assert numbers["mIoU"] == expected["mIoU"] < 100
 
 
-def test_more_segments_than_queries_are_counted(dataset, tmp_path, logged):
+def test_more_segments_than_queries_are_counted_where_images_are_seen_whole(
+    dataset, tmp_path, logged
+):
+    counted = "2 of 2 images have more segments than the model has queries, 1"
     cfg = config(PANOPTIC_ON=True)
     cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES = 1
+    cfg.INPUT.TILE_TEST = 32
     build_evaluator(cfg, dataset.entry["name"], str(tmp_path))
-    assert any(
-        "2 of 2 images have more segments than the model has queries, 1" in m for m in logged
-    )
+    assert not any(counted in message for message in logged)
+    cfg.INPUT.TILE_TEST = 0
+    build_evaluator(cfg, dataset.entry["name"], str(tmp_path))
+    assert any(counted in message for message in logged)
 
 
 @pytest.mark.parametrize("place", ["predictions/a/b.png", "pictures/x.jpg", "predictions.json"])
