@@ -10,8 +10,8 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import Pool
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,9 @@ from tqdm import tqdm
 
 from kmax_deeplab.data.format.zips import choose_folder, is_file, is_folder
 from kmax_deeplab.whole_files import whole_file
+
+CHUNK = 16
+"""Items that a process takes at once."""
 
 
 def read_arguments(
@@ -103,8 +106,9 @@ def map_in_processes(
     """
     if workers <= 1:
         return [function(item) for item in tqdm(items, description)]
-    with Pool(workers) as pool:
-        return list(tqdm(pool.imap(function, items, 16), description, total=len(items)))
+    with ProcessPoolExecutor(workers) as pool:
+        results = pool.map(function, items, chunksize=CHUNK)
+        return list(tqdm(results, description, total=len(items)))
 
 
 def unpack(archive: Path, folder: Path, prefixes: Iterable[str] = ("",)) -> None:
