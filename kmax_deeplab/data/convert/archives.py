@@ -11,15 +11,18 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import Pool
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
 from tqdm import tqdm
 
+from kmax_deeplab.data.convert.processes import map_processes
 from kmax_deeplab.data.format.zips import choose_folder, is_file, is_folder
 from kmax_deeplab.whole_files import whole_file
+
+CHUNK = 16
+"""Items that a process takes at once."""
 
 
 def read_arguments(
@@ -101,10 +104,8 @@ def map_in_processes(
         function: can be pickled.
         workers: processes; 1 computes in this one.
     """
-    if workers <= 1:
-        return [function(item) for item in tqdm(items, description)]
-    with Pool(workers) as pool:
-        return list(tqdm(pool.imap(function, items, 16), description, total=len(items)))
+    results = map_processes(function, items, workers, CHUNK)
+    return list(tqdm(results, description, total=len(items)))
 
 
 def unpack(archive: Path, folder: Path, prefixes: Iterable[str] = ("",)) -> None:
