@@ -10,7 +10,6 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +17,7 @@ from typing import IO, Any
 from PIL import Image
 from tqdm import tqdm
 
+from kmax_deeplab.data.convert.processes import map_processes
 from kmax_deeplab.data.format.zips import choose_folder, is_file, is_folder
 from kmax_deeplab.whole_files import whole_file
 
@@ -104,11 +104,8 @@ def map_in_processes(
         function: can be pickled.
         workers: processes; 1 computes in this one.
     """
-    if workers <= 1:
-        return [function(item) for item in tqdm(items, description)]
-    with ProcessPoolExecutor(workers) as pool:
-        results = pool.map(function, items, chunksize=CHUNK)
-        return list(tqdm(results, description, total=len(items)))
+    results = map_processes(function, items, workers, CHUNK)
+    return list(tqdm(results, description, total=len(items)))
 
 
 def unpack(archive: Path, folder: Path, prefixes: Iterable[str] = ("",)) -> None:

@@ -9,17 +9,16 @@ again with the same words. Images that cannot be converted are all named before 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path, PurePosixPath
 
 from kmax_deeplab.data.convert.changes import Target, change
 from kmax_deeplab.data.convert.journal import Journal
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Source
 from kmax_deeplab.data.convert.parts import Parts
+from kmax_deeplab.data.convert.processes import map_processes
 from kmax_deeplab.data.convert.stacking import stack
 from kmax_deeplab.data.convert.written import Written, count_image
 from kmax_deeplab.data.format.contents import leaves_folder
@@ -88,13 +87,15 @@ def convert(
     drawn = _tell_draw(source.draw)
     keys = {name: _key(image, target, parts, drawn) for name, image in names.items()}
     with _open_journal(folder, keys) as journal:
+        _clear(folder.partial, {Path(parts[names[n].file_name], PNGS, n) for n in journal})
         waiting = [
             (name, image, parts[image.file_name], keys[name])
             for name, image in names.items()
             if name not in journal
         ]
         refused = []
-        for record in progress(_work(partial(_write, job), waiting, workers), len(waiting)):
+        records = map_processes(partial(_write, job), waiting, workers, CHUNK)
+        for record in progress(records, len(waiting)):
             if "error" in record:
                 refused.append(record["error"])
             else:
@@ -162,11 +163,11 @@ def _open_journal(folder: WholeFolder, keys: Mapping[str, str]) -> Journal:
     return Journal(folder.partial / JOURNAL)
 
 
-def _work(write: Callable, waiting: Sequence, workers: int) -> Iterator[dict]:
-    """Yields the records in the order of the images."""
-    workers = min(workers, -(-len(waiting) // CHUNK))
-    with Pool(workers) if workers > 1 else nullcontext() as pool:
-        yield from map(write, waiting) if pool is None else pool.imap(write, waiting, CHUNK)
+def _clear(folder: Path, noted: Set[Path]) -> None:
+    """Removes PNGs that no journal vouches for: half written, or of a run with other words."""
+    for path in folder.rglob("*.png"):
+        if path.relative_to(folder) not in noted:
+            path.unlink()
 
 
 def _write(job: Job, one: tuple[str, LabelledImage, str, str]) -> dict:

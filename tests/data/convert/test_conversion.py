@@ -136,6 +136,16 @@ def test_other_words_begin_anew(source, tmp_path):
     assert set(np.unique(read_ids(tmp_path / "out/val/panoptic/0/16.png"))) == {0, 1}
 
 
+def test_pngs_that_a_killed_run_did_not_note_are_in_no_new_dataset(source, tmp_path):
+    for name in ("val/panoptic/0/2.png", "train/panoptic/0/.4.1a2b.partial.png"):
+        stray = tmp_path / ".out.partial" / name
+        stray.parent.mkdir(parents=True)
+        stray.write_bytes(b"")
+    write(source, tmp_path / "out")
+    write(source, tmp_path / "other")
+    assert files(tmp_path / "out") == files(tmp_path / "other")
+
+
 def test_labels_that_are_to_be_drawn_in_another_way_begin_anew(source, tmp_path):
     interrupt(source, tmp_path, after=12)
     other = replace(source, draw=partial(draw, tmp_path / "other"))

@@ -1,0 +1,22 @@
+import os
+import signal
+
+import pytest
+
+from kmax_deeplab.data.convert.processes import map_processes
+
+
+def square(number):
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def test_a_process_that_is_killed_ends_the_work_instead_of_stopping_it():
+    with pytest.raises(ValueError, match=r"one of 2 processes was killed.*fewer --workers"):
+        list(map_processes(square, range(8), workers=2, chunk=1))
+
+
+def test_results_come_in_the_order_of_the_items():
+    assert list(map_processes(square, range(5), workers=2, chunk=2)) == [0, 1, 4, 9, 16]
+    assert list(map_processes(square, [], workers=2, chunk=2)) == []
