@@ -155,6 +155,19 @@ def test_a_split_of_ones_own_beats_the_lists(root, main, tmp_path):
     assert (tmp_path / "out/train/panoptic/2007_000033.png").is_file()
 
 
+def test_a_list_of_all_counts_where_train_and_val_have_none(root):
+    folder = root / "ImageSets/Segmentation"
+    (folder / "train.txt").unlink()
+    (folder / "val.txt").rename(folder / "test.txt")
+    (folder / "trainval.txt").write_text("2007_000032")
+    source = find_voc(root)
+    assert [(one.image_id, one.part) for one in source.images] == [
+        ("2007_000033", "test"),
+        ("2007_000032", ""),
+    ]
+    assert not source.notes
+
+
 def test_labels_in_no_list_are_told(root):
     (root / "ImageSets/Segmentation/val.txt").unlink()
     source = find_voc(root)
