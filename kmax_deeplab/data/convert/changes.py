@@ -11,6 +11,7 @@ import numpy as np
 
 from kmax_deeplab.data.convert.labels import Labels, Region
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.contents import repeated
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,13 @@ def parse_changes(
     pairs = [(*_halves(word, "--rename old=new"), word) for word in rename]
     for word in merge:
         new, olds = _halves(word, "--merge new=old,old")
-        pairs += [(old, new, word) for old in olds.split(",")]
+        pairs += [(old.strip(), new, word) for old in olds.split(",")]
     for old, new, word in pairs:
         if old in names or old in ignored:
             raise ValueError(f"{word!r}: the class {old!r} is named twice; say one thing of it")
         names[old] = new
-    merged = {word.partition("=")[0] for word in merge}
-    for word in rename:
-        new = word.partition("=")[2]
+    merged = {new for _, new, _ in pairs[len(rename) :]}
+    for _, new, word in pairs[: len(rename)]:
         if list(names.values()).count(new) > 1 and new not in merged:
             raise ValueError(f"{word!r}: several classes get this name; say --merge if you mean it")
     return Changes(names, tuple(ignored), None if things is None else tuple(things), background)
@@ -94,10 +94,13 @@ def choose_target(found: Categories, changes: Changes) -> Target:
     """Returns the classes of the new dataset; a merged class has the id of its first part.
 
     Raises:
-        ValueError: a change names a class that the labels do not have, a new name belongs to
-            another class, a merged class would be thing and stuff, or no class is left.
+        ValueError: the labels have two classes of one name, a change names a class that they do
+            not have, a new name belongs to another class, a merged class would be thing and stuff,
+            or no class is left.
     """
     known = list(found.names)
+    if twice := repeated(known):
+        raise ValueError(f"the labels have several classes named {twice}: names tell classes apart")
     named = {*changes.names, *changes.ignored}
     if strangers := sorted(named - set(known)):
         raise ValueError(f"the labels have no class {strangers}; their classes are {known[:40]}")

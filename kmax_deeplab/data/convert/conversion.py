@@ -75,12 +75,14 @@ def convert(
         What was written, by part, in the order of the images.
 
     Raises:
-        ValueError: the folder holds files, two images would get one PNG, or images cannot be
-            converted, which are named.
+        ValueError: the folder holds files, there is no image, two would get one PNG, or images
+            cannot be converted, which are named.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} is not empty: delete it or choose another --output")
     images = [image for image in source.images if image.file_name in parts]
+    if not images:
+        raise ValueError("the labels list no image: there is nothing to convert")
     names = name_pngs(images)
     folder = WholeFolder(output)
     job = Job(source.draw, target, folder.partial)

@@ -10,12 +10,23 @@ from kmax_deeplab.data.convert.outlines import draw_ellipse, draw_polygon
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of an image: name of its element, label, attributes of the element, crowd or not."""
+    """A shape of an image.
+
+    Attributes:
+        kind: name of its element.
+        label: name of its class.
+        values: attributes of the element.
+        iscrowd: whether it is one.
+        group: number of its object; 0: it is one by itself.
+        layer: a higher one lies above lower ones.
+    """
 
     kind: str
     label: str
     values: Mapping[str, str]
     iscrowd: bool
+    group: int
+    layer: int
 
 
 def draw_shape(shape: Shape, size: tuple[int, int], name: str) -> np.ndarray:

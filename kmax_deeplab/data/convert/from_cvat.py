@@ -7,6 +7,7 @@ labels are things, in the order and with the colours of the export; a shape whos
 "is_crowd" is true is a crowd. Subsets of a project are the parts of the dataset.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ NO_REGIONS = ("box", "cuboid", "points", "polyline", "skeleton", "tag")
 """Shapes that outline no object."""
 TYPES = ("any", "ellipse", "mask", "polygon")
 """Types of labels whose shapes may be regions."""
+COLOR = re.compile("#[0-9A-Fa-f]{6}")
 PARTS = {"training": "train", "validation": "val"}
 """Parts of a dataset by names of subsets, where they differ by more than capitals."""
 WITHOUT_SUBSET = "default"
@@ -125,14 +127,15 @@ def read_labels(meta: ElementTree.Element, path: Path) -> Categories:
         | _read_color(label.findtext("color"))
         for number, label in enumerate(listed, start=1)
     ]
-    return Categories.from_json(entries)
+    try:
+        return Categories.from_json(entries)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _read_color(text: str | None) -> dict:
     """Reads "#2080c0"."""
-    if not text or len(text) != 7:
-        return {}
-    return {"color": list(bytes.fromhex(text[1:]))}
+    return {"color": list(bytes.fromhex(text[1:]))} if text and COLOR.fullmatch(text) else {}
 
 
 def _read_image(
@@ -153,10 +156,17 @@ def _read_image(
         elif label not in categories.names:
             raise ValueError(f"{where}: a {shape.tag} has the label {label!r}, which is not listed")
         else:
-            crowd = shape.findtext("attribute[@name='is_crowd']", "")
-            is_crowd = crowd.strip().lower() in ("1", "true")
-            shapes.append(Shape(shape.tag, label, dict(shape.attrib), is_crowd))
+            shapes.append(_read_shape(shape, label, f"{where}, {shape.tag} {len(shapes)}"))
     return ShapedImage(where, images.find(places, where), size, shapes, dropped)
+
+
+def _read_shape(element: ElementTree.Element, label: str, name: str) -> Shape:
+    crowd = element.findtext("attribute[@name='is_crowd']", "").strip().lower() in ("1", "true")
+    try:
+        group, layer = (int(element.get(field, "0")) for field in ("group_id", "z_order"))
+    except ValueError as error:
+        raise ValueError(f"{name}: its group_id and z_order must be numbers ({error})") from error
+    return Shape(element.tag, label, dict(element.attrib), crowd, group, layer)
 
 
 def draw_shapes(ids: Mapping[str, int], image: LabelledImage) -> Labels:
@@ -183,14 +193,16 @@ def draw_shapes(ids: Mapping[str, int], image: LabelledImage) -> Labels:
         if not mask.any():
             dropped[f"{shape.kind} without a pixel"] += 1
             continue
-        group = int(shape.values.get("group_id", 0))
-        key = (shape.label, group) if group else (number,)
+        key = (shape.label, shape.group) if shape.group else (number,)
         if key in objects:
             objects[key][1][mask] = True
             joined += 1
         else:
             objects[key] = shape, mask
-    regions = [_make_region(ids[shape.label], shape, mask) for shape, mask in objects.values()]
+    regions = [
+        Region.of(ids[shape.label], mask, iscrowd=shape.iscrowd, layer=shape.layer)
+        for shape, mask in objects.values()
+    ]
     notes = {
         "Shapes that join another one of their group": joined,
         "Images with layers (z_order), which count before sizes": len({r.layer for r in regions})
@@ -199,8 +211,3 @@ def draw_shapes(ids: Mapping[str, int], image: LabelledImage) -> Labels:
     return Labels(
         size, regions, dropped, {note: int(count) for note, count in notes.items() if count}
     )
-
-
-def _make_region(category_id: int, shape: Shape, mask: np.ndarray) -> Region:
-    layer = int(shape.values.get("z_order", 0))
-    return Region.of(category_id, mask, iscrowd=shape.iscrowd, layer=layer)

@@ -182,7 +182,8 @@ def draw_stuff(
         size: (height, width) of the image in pixels.
 
     Returns:
-        The regions, and (H, W) bool, the pixels that the PNG calls unlabelled.
+        The regions, crowds if somebody makes things of them; and (H, W) bool, the pixels that the
+        PNG calls unlabelled.
 
     Raises:
         ValueError: the PNG has another size or a value that is no class; it is named.
@@ -197,7 +198,7 @@ def draw_stuff(
             f"or name them with --ignore (ignored now: {sorted(ignore)})"
         )
     regions = [
-        Region.of(category_id, labels == category_id)
+        Region.of(category_id, labels == category_id, iscrowd=True)
         for category_id, is_thing in zip(categories.ids, categories.is_thing, strict=True)
         if category_id in present and not is_thing and category_id not in ignore
     ]

@@ -1,9 +1,10 @@
 """Semantic and instance PNGs: folders enter, regions leave.
 
-Stuff becomes one region a class; things one region for each pair of class and instance id. Pixels
-of a thing class whose instance id is 0 are not told apart: they become one crowd region a class,
-which training and evaluation ignore. Regions are in the order of the table, within a class its
-crowd, then its instances by id. Of classes whose objects nobody numbered, each component is one.
+Each pair of class and instance id becomes a region. Pixels whose instance id is 0 are not told
+apart: of a thing class they are a crowd, which training and evaluation ignore. Whether a class is a
+thing is asked later (`stacking`), so that one of stuff may still become one. Regions are in the
+order of the table, within a class its crowd, then its instances by id. Of classes whose objects
+nobody numbered, each component is one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -185,7 +186,7 @@ def find_regions(
 
     Args:
         semantic: (H, W) integer class values.
-        instances: (H, W) integer instance ids, not looked at where the class is stuff.
+        instances: (H, W) integer instance ids, 0 where objects are not told apart.
         categories: their ids are the class values.
         ignore: values that mean unlabelled.
 
@@ -202,8 +203,7 @@ def find_regions(
         raise ValueError(f"its instance ids start at {instances.min()}; they must not be negative")
     ignored = [-1 if value in ignore else categories.contiguous[value] for value in values.tolist()]
     classes = np.array(ignored)[position].reshape(semantic.shape)  # (H, W), -1 where ignored
-    is_thing = np.append(categories.is_thing, False)[classes]
-    keys = np.where(is_thing, instances, 0) + classes.astype(np.int64) * 2**32
+    keys = instances + classes.astype(np.int64) * 2**32
     found, numbers = np.unique(np.where(classes < 0, -1, keys), return_inverse=True)
     numbers = numbers.reshape(semantic.shape)  # (H, W), positions in `found`
     regions = []
@@ -213,7 +213,7 @@ def find_regions(
         if key < 0:
             continue
         index, instance = divmod(key, 2**32)
-        crowd = categories.is_thing[index] and instance == 0
         mask, (rows, columns) = numbers[box] == number, box
+        crowd = instance == 0
         regions.append(Region(categories.ids[index], mask, rows.start, columns.start, crowd))
     return regions

@@ -100,7 +100,7 @@ def find_panoptic(
         place = None if images is None else images / image["file_name"]
         segments = _read_segments(path, annotation, categories)
         labels = Exported(pngs / annotation["file_name"], segments, _read_size(image), place)
-        files = (path, labels.png)
+        files = (path, labels.png) if place is None else (path, labels.png, place)
         found.append(LabelledImage(image["id"], image["file_name"], labels, files))
     if lacking := len(content["images"]) - len(found):
         notes.append(f"Left out {lacking} images: {path.name} has no annotation of them.")

@@ -29,8 +29,8 @@ IMAGES, CLASSES, OBJECTS = "JPEGImages", "SegmentationClass", "SegmentationObjec
 LISTS = Path("ImageSets/Segmentation")
 """Folders below the root."""
 FIRST, UNITED, ONLY = "train", "trainval", "default"
-"""The list that comes first, and those that are no part: VOC's of all images with labels, CVAT's
-of images that are in none."""
+"""The list that comes first, and those that are no part: VOC's of all images for training and
+validation, which counts where these have no lists of their own, and CVAT's of images in none."""
 NOBODY = -1
 """Stands for void, which no class can have as its number."""
 
@@ -73,7 +73,10 @@ def find_voc(
     for name, part in parts.items():
         for place, files in ((folder, pictures), (root / CLASSES, pngs), (root / OBJECTS, objects)):
             if name not in files:
-                raise ValueError(f"{place} has no file {name}.*, though it is listed or labelled")
+                raise ValueError(
+                    f"{place} has no file {name}.*, though it is listed or labelled: put it there, "
+                    "or delete what names it"
+                )
         one = VocFiles(pictures[name], pngs[name], objects[name])
         files = tuple(path for path in (one.image, one.classes, one.objects) if path)
         file_name = one.image.relative_to(folder).as_posix()
@@ -102,7 +105,7 @@ def read_parts(folder: Path) -> dict[str, str]:
         ValueError: an image is in two lists.
     """
     lists = {path.stem: _read_names(path) for path in sorted(folder.glob("*.txt"))}
-    if len(lists) > 1:
+    if lists.keys() & {FIRST, "val"}:
         lists.pop(UNITED, None)
     parts: dict[str, str] = {}
     for part, names in sorted(lists.items(), key=lambda one: one[0] != FIRST):

@@ -26,7 +26,7 @@ class Region:
         mask: (height, width) bool, of its box alone.
         top: first row of the box in the image, in pixels.
         left: first column of the box.
-        iscrowd: whether it holds several things that nobody told apart.
+        iscrowd: whether, if it is of a thing, it holds several that nobody told apart.
         layer: that a tool draws it in; a higher one lies above lower ones of the same kind.
     """
 

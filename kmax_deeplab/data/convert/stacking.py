@@ -65,10 +65,10 @@ def stack(labels: Labels, categories: Categories, background: int | None = None)
         if level == THING:
             contested += int((is_taken[box] & region.mask).sum())
             is_taken[box] |= region.mask
-    if background is not None:
+    free = segment_map == 0 if labels.void is None else (segment_map == 0) & ~labels.void
+    if background is not None and free.any():
         if background not in of_stuff:
             segments.append(DrawnSegment(background))
-        free = segment_map == 0 if labels.void is None else (segment_map == 0) & ~labels.void
         segment_map[free] = of_stuff.get(background, len(segments))
     return Stack(segment_map, segments, contested)
 

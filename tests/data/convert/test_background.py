@@ -34,6 +34,10 @@ def test_what_no_label_marks_becomes_stuff_of_a_new_class():
     assert one_row((1, [0]), (4, [2]), background="ground") == ([1, 5, 4, 5, 5, 5], 3)
 
 
+def test_where_every_pixel_is_marked_there_is_none_to_leave_out():
+    assert one_row((1, range(6)), background="ground") == ([1] * 6, 1)
+
+
 def test_it_joins_the_stuff_that_has_that_name_by_now():
     assert one_row((1, [0]), (4, [2]), background="sky") == ([1, 4, 4, 4, 4, 4], 2)
     words = {"rename": ["sky=ground"], "background": "ground"}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_without_a_change_the_classes_are_those_of_the_labels():
 
 def test_classes_are_renamed_merged_ignored_and_made_things():
     target = chosen(
-        rename=["tissue=ground"], merge=["cell=round,long"], ignored=["dirt"], things=["ground"]
+        rename=["tissue=ground"], merge=["cell=round, long"], ignored=["dirt"], things=["ground"]
     )
     assert list(target.categories.rows()) == [(1, "cell", False), (5, "ground", True)]
     assert target.categories.colors[0] == (1, 2, 3)
@@ -47,6 +49,12 @@ def test_regions_get_their_new_class_and_ignored_ones_go():
     assert [region.category_id for region in changed.regions] == [1]
 
 
+def test_two_classes_of_one_name_are_refused_and_not_made_one():
+    names = ("round", "round", "tissue", "dirt")
+    with pytest.raises(ValueError, match=r"several classes named \['round'\]"):
+        choose_target(replace(FOUND, names=names), parse_changes())
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -56,6 +64,7 @@ def test_regions_get_their_new_class_and_ignored_ones_go():
         ({"merge": ["cell="]}, "write --merge"),
         ({"rename": ["round=long"]}, "'long', which is a class already: merge both"),
         ({"rename": ["round=a", "long=a"]}, "several classes get this name"),
+        ({"rename": ["round = a", "long = a"]}, "several classes get this name"),
         ({"rename": ["round=a"], "ignored": ["round"]}, "'round' is named twice"),
         ({"merge": ["a=round,tissue"]}, "'a' would be thing and stuff at once"),
         ({"things": ["cell"]}, r"--things \['cell'\]: the classes are"),

@@ -166,6 +166,12 @@ def test_a_folder_with_files_is_never_written_to(source, tmp_path):
         write(source, tmp_path)
 
 
+def test_labels_without_an_image_are_refused(source, tmp_path):
+    with pytest.raises(ValueError, match="the labels list no image"):
+        write(replace(source, images=[]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_images_with_one_png_are_refused(source, tmp_path):
     twice = LabelledImage(99, "0/0.png", None)
     both = Source(tmp_path, CATEGORIES, [*source.images, twice], source.draw)

@@ -151,6 +151,10 @@ def test_an_image_of_another_size_is_named(find):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
+        (
+            '<image name="a.png" width="1" height="1"><mask label="car" z_order="x"/></image>',
+            r"image 'a\.png', mask 0: its group_id and z_order must be numbers \(.*'x'",
+        ),
         ('<image name="c.png" width="1" height="1"/>', r"holds no image 'c\.png'"),
         ('<image name="a.png" width="1"/>', r"image 'a\.png' has no width and height"),
         ('<image name="a.png" width="1" height="1"><polygon label="x"/></image>', "label 'x'"),
@@ -171,6 +175,9 @@ def test_other_files_than_exports_are_refused(tmp_path):
         find_cvat(tmp_path, tmp_path)
     write_xml(tmp_path / "x.xml", "", "<label><name>a</name><type>points</type></label>")
     with pytest.raises(ValueError, match=r"x\.xml: has no label for polygons"):
+        find_cvat(tmp_path / "x.xml", tmp_path)
+    write_xml(tmp_path / "x.xml", "", "<label><color>#zzzzzz</color></label>")
+    with pytest.raises(ValueError, match=r"x\.xml: category .* the name must be a text"):
         find_cvat(tmp_path / "x.xml", tmp_path)
     (tmp_path / "x.xml").write_text("<annotation/>")
     with pytest.raises(ValueError, match="begins with <annotation>"):

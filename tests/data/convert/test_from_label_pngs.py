@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kmax_deeplab.data.convert.changes import change, choose_target, parse_changes
 from kmax_deeplab.data.convert.from_label_pngs import (
     LabelFolders,
     find_label_pngs,
@@ -46,9 +47,10 @@ def draw(folders, ignore=(255,)):
     return [stack(source.draw(image), CLASSES) for image in source.images]
 
 
-def draw_segments(semantic, instances, ignore=()):
-    regions = find_regions(semantic, instances, CLASSES, ignore)
-    stacked = stack(Labels(semantic.shape, regions), CLASSES)
+def draw_segments(semantic, instances, ignore=(), **words):
+    labels = Labels(semantic.shape, find_regions(semantic, instances, CLASSES, ignore))
+    target = choose_target(CLASSES, parse_changes(**words))
+    stacked = stack(change(labels, target), target.categories)
     return stacked.segment_map, stacked.segments
 
 
@@ -65,6 +67,13 @@ def test_things_without_instance_id_become_one_crowd():
     segment_map, segments = draw_segments(np.full((1, 3), 26), np.array([[0, 4, 0]]))
     assert segment_map.tolist() == [[1, 2, 1]]
     assert segments == [DrawnSegment(26, iscrowd=True), DrawnSegment(26)]
+
+
+def test_stuff_that_becomes_a_thing_has_its_instances():
+    semantic, instances = np.array([[8, 8, 8, 26]]), np.array([[3, 0, 5, 1]])
+    segment_map, segments = draw_segments(semantic, instances, things=["tree"])
+    assert segment_map.tolist() == [[3, 2, 4, 1]]
+    assert segments == [DrawnSegment(26), DrawnSegment(8, True), DrawnSegment(8), DrawnSegment(8)]
 
 
 def test_an_image_without_a_label_has_no_segment():

@@ -116,8 +116,10 @@ def test_an_id_that_the_json_does_not_list_is_refused(find, content):
 def test_a_png_of_another_size_is_refused(find, content, tmp_path):
     (tmp_path / "set").mkdir()
     Image.new("RGB", (6, 5)).save(tmp_path / "set" / "a.jpg")
+    source = find(images=tmp_path)
+    assert tmp_path / "set" / "a.jpg" in source.images[0].files  # else an old record would pass
     with pytest.raises(ValueError, match=r"a\.png has .* \(4, 6\), .*a\.jpg says \(5, 6\)"):
-        draw(find(images=tmp_path))
+        draw(source)
     content["images"][0]["height"] = 5
     with pytest.raises(ValueError, match=r"a\.png has .* \(4, 6\), .*default\.json says \(5, 6\)"):
         draw(find())

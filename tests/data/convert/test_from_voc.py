@@ -69,7 +69,7 @@ def test_classes_are_those_of_voc_and_lists_are_parts(root):
     areas = [(region.category_id, int(region.mask.sum())) for region in labels.regions]
     assert areas == [(0, 3), (8, 2), (8, 2), (15, 2), (15, 1)]
     assert (labels.void == (CLASS == 255)).all()
-    assert not any(region.iscrowd for region in labels.regions)
+    assert not any(region.iscrowd for region in labels.regions if region.category_id)
 
 
 def test_a_dataset_comes_back_as_it_was(main, tmp_path):
@@ -121,7 +121,7 @@ def test_a_table_of_classes_counts_instead(root, tmp_path):
     rows = "0\tground\t0\n8\tcat\t1\n15\tman\t0\n"
     (tmp_path / "classes.tsv").write_text("id\tname\tisthing\n" + rows)
     _, (labels, _) = drawn(root, table=tmp_path / "classes.tsv")
-    assert [region.category_id for region in labels.regions] == [0, 8, 8, 15]
+    assert [region.category_id for region in labels.regions] == [0, 8, 8, 15, 15]
 
 
 def test_thing_pixels_of_object_0_become_a_crowd(root):
@@ -153,6 +153,19 @@ def test_a_split_of_ones_own_beats_the_lists(root, main, tmp_path):
     words = ("voc", f"--root={root}", f"--output={tmp_path / 'out'}", split)
     assert exit_status(main, *words) == 0
     assert (tmp_path / "out/train/panoptic/2007_000033.png").is_file()
+
+
+def test_a_list_of_all_counts_where_train_and_val_have_none(root):
+    folder = root / "ImageSets/Segmentation"
+    (folder / "train.txt").unlink()
+    (folder / "val.txt").rename(folder / "test.txt")
+    (folder / "trainval.txt").write_text("2007_000032")
+    source = find_voc(root)
+    assert [(one.image_id, one.part) for one in source.images] == [
+        ("2007_000033", "test"),
+        ("2007_000032", ""),
+    ]
+    assert not source.notes
 
 
 def test_labels_in_no_list_are_told(root):
