@@ -160,7 +160,7 @@ def test_a_split_has_a_config_that_training_reads(main, folder, capsys):
     assert (
         f"{folder / 'out/val/panoptic.json'}, {folder / 'out/val/panoptic'}/: 1 images" in printed
     )
-    assert [line.split() for line in printed.splitlines() if "thing" in line] == [
+    assert [line.split() for line in printed.splitlines() if " thing " in line] == [
         ["ground", "thing", "3", "3"]
     ]
     (folder / "run.yaml").write_text("_BASE_: out/dataset.yaml")
