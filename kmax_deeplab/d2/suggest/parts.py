@@ -72,8 +72,8 @@ def parts_of_folder(folder: Path, images: Path | None = None) -> Parts:
     Args:
         folder: with dataset.yaml, or parts (train, val, test) of a panoptic.json and a folder
             panoptic each, or one such part.
-        images: folder of the images, perhaps with a folder for each part; None: "images" beside
-            the JSON.
+        images: folder of the images, perhaps with a folder for each part; None: where dataset.yaml
+            of the part says, or "images" beside the JSON.
 
     Raises:
         FileNotFoundError: it does not exist or holds none of these, or images are missing.
@@ -109,7 +109,10 @@ def _images(part: Path, images: Path | None) -> Path:
     Raises:
         FileNotFoundError: nobody says where it is.
     """
-    if images is None:
+    if images is None and (part / FRAGMENT).is_file():
+        fragment = merge_config(read_config_file(part / FRAGMENT), FRAGMENT)
+        candidates = [Path(entry["images"]) for entry in fragment.DATASETS.PANOPTIC]
+    elif images is None:
         candidates = [part / IMAGES, part.parent / IMAGES / part.name, part.parent / IMAGES]
     else:
         candidates = [images / part.name, images]

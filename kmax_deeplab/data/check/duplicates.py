@@ -106,8 +106,8 @@ def check_duplicates(reports: Sequence[DatasetReport]) -> list[Finding]:
     found = []
     for i in np.flatnonzero(twins.before >= 0).tolist():
         other = int(twins.before[i])
-        message = f"is {_alike(prints, i, other)} {files[other]} of {{}}"
-        message = message.format(reports[datasets[other]].source.name)
+        name = reports[datasets[other]].source.name
+        message = f"is {_alike(prints, i, other)} {files[other]} of {name}"
         found.append(Finding("leaked-image", files[i], message, beside=files[other]))
     pairs = {tuple(sorted((i, int(twins.within[i])))) for i in np.flatnonzero(twins.within >= 0)}
     for first, second in sorted(pairs):

@@ -14,8 +14,8 @@ KEY = "MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES"
 
 
 def propose_queries(needed: Sequence[int]) -> int:
-    """Returns the least multiple of STEP that is enough for every image."""
-    return -(-max(needed, default=1) // STEP) * STEP
+    """Returns the least multiple of STEP, but not 0, that is enough for every image."""
+    return -(-max([1, *needed]) // STEP) * STEP
 
 
 def describe_excess(name: str, needed: Sequence[int], num_queries: int) -> str:

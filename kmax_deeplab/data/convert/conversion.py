@@ -9,7 +9,7 @@ again with the same words. Images that cannot be converted are all named before 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -95,14 +95,8 @@ def convert(
             for name, image in names.items()
             if name not in journal
         ]
-        refused = []
         records = map_processes(partial(_write, job), waiting, workers, CHUNK)
-        for record in progress(records, len(waiting)):
-            if "error" in record:
-                refused.append(record["error"])
-            else:
-                journal.add(record)
-        _refuse(refused, len(names))
+        _refuse(list(_keep(progress(records, len(waiting)), journal)), len(names))
         written = {
             part: _finish(folder.partial / part, part, names, parts, journal, target)
             for part in dict.fromkeys(parts[image.file_name] for image in images)
@@ -195,6 +189,15 @@ def _write(job: Job, one: tuple[str, LabelledImage, str, str]) -> dict:
         "dropped": dict(labels.dropped),
         "notes": dict(labels.notes),
     }
+
+
+def _keep(records: Iterable[dict], journal: Journal) -> Iterator[str]:
+    """Notes the images that were converted; yields what is wrong with the others."""
+    for record in records:
+        if "error" in record:
+            yield record["error"]
+        else:
+            journal.add(record)
 
 
 def _refuse(refused: Sequence[str], total: int) -> None:

@@ -19,9 +19,14 @@ from PIL import Image
 
 from kmax_deeplab.data.convert.from_label_pngs import find_regions
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
-from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Source, read_size
+from kmax_deeplab.data.convert.labels import (
+    LabelledImage,
+    Labels,
+    Source,
+    read_lines,
+    read_size,
+)
 from kmax_deeplab.data.convert.voc_classes import VOID, VocClasses, read_voc_classes, voc_color
-from kmax_deeplab.data.format.contents import ENCODING
 from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 from kmax_deeplab.data.format.pngs import decode_ids, encode_ids
 
@@ -117,8 +122,7 @@ def read_parts(folder: Path) -> dict[str, str]:
 
 
 def _read_names(path: Path) -> list[str]:
-    lines = path.read_text(encoding=ENCODING).splitlines()
-    return [line.strip().strip('"') for line in lines if line.strip()]
+    return [line.strip().strip('"') for line in read_lines(path) if line.strip()]
 
 
 def draw_voc(classes: VocClasses, image: LabelledImage) -> Labels:

@@ -15,11 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
+from kmax_deeplab.data.convert.labels import (
+    LabelledImage,
+    Labels,
+    Region,
+    Source,
+    read_lines,
+    read_size,
+)
 from kmax_deeplab.data.convert.outlines import draw_polygon
 from kmax_deeplab.data.convert.yolo_data import NAMES, read_yolo_data
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.contents import ENCODING
 
 BOX = 5
 """Numbers of a line that is a box: class, centre, width, height."""
@@ -99,11 +105,7 @@ def draw_yolo(classes: Sequence[int], image: LabelledImage) -> Labels:
     size, regions, dropped = read_size(path), [], {}
     if not label.is_file():
         return Labels(size, [], notes={UNLABELLED: 1})
-    try:
-        lines = label.read_text(encoding=ENCODING).splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{label}: not a text file ({error}): write it again") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(label), start=1):
         if not line.strip():
             continue
         try:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.contents import ENCODING
 from kmax_deeplab.data.format.images import UNREADABLE, require_usable, upright_size
 
 
@@ -113,6 +114,19 @@ class Source:
     images: Sequence[LabelledImage]
     draw: Callable[[LabelledImage], Labels]
     notes: Sequence[str] = ()
+
+
+def read_lines(path: Path) -> list[str]:
+    """Reads the lines of a text file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no text; the message names it.
+    """
+    try:
+        return path.read_text(encoding=ENCODING).splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file ({error}): write it again") from error
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kmax_deeplab.data.convert.labels import LabelledImage, Source
-from kmax_deeplab.data.format.contents import ENCODING
+from kmax_deeplab.data.convert.labels import LabelledImage, Source, read_lines
 
 NAMES = ("train", "val", "test")
 """Of the parts that fractions make."""
@@ -111,7 +110,7 @@ def _by_lists(source: Source, text: str) -> dict[str, str]:
         path = Path(place)
         if not part.isidentifier() or not path.is_file():
             raise FileNotFoundError(f"--split {word}: write part=LIST.txt; is there {place!r}?")
-        for line in filter(None, map(str.strip, path.read_text(encoding=ENCODING).splitlines())):
+        for line in filter(None, map(str.strip, read_lines(path))):
             if (name := known.get(line)) is None:
                 raise ValueError(f"{path}: {line!r} names no image, or several, of {source.folder}")
             if parts.setdefault(name, part) != part:

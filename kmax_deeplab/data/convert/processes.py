@@ -1,4 +1,4 @@
-"""Work in several processes: a function and items enter, results leave in the order of the items."""
+"""Work in several processes: a function and items enter, results in the order of items leave."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor

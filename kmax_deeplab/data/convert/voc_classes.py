@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kmax_deeplab.data.convert.labels import read_lines
 from kmax_deeplab.data.format.categories import Categories, read_categories
-from kmax_deeplab.data.format.contents import ENCODING
 
 LABELMAP = "labelmap.txt"
 BACKGROUND, IGNORED = "background", "ignored"
@@ -98,7 +98,7 @@ def _read_labelmap(path: Path) -> dict[str, Color]:
         ValueError: a line has another form, or a name or a colour occurs twice.
     """
     found: dict[str, Color] = {}
-    for number, line in enumerate(path.read_text(encoding=ENCODING).splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, _, rest = (part.strip() for part in line.partition(":"))

@@ -7,6 +7,7 @@ from pathlib import Path, PureWindowsPath
 
 import yaml
 
+from kmax_deeplab.data.convert.labels import read_lines
 from kmax_deeplab.data.format.contents import ENCODING, is_whole, repeated
 from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, find_files
 
@@ -47,8 +48,8 @@ def read_yolo_data(place: Path) -> YoloData:
             return _read_yaml(place / name)
     if not (place / NAMES).is_file():
         raise FileNotFoundError(f"{place} holds neither {YAMLS[0]} nor {NAMES}")
-    lines = (place / NAMES).read_text(encoding=ENCODING).splitlines()
-    names = dict(enumerate(line.strip() for line in lines if line.strip()))
+    lines = map(str.strip, read_lines(place / NAMES))
+    names = dict(enumerate(filter(None, lines)))
     folder = place / "images"
     images = list(_images_of(folder if folder.is_dir() else place))
     _require(place / NAMES, names, images)
@@ -124,7 +125,7 @@ def _find_images(path: Path, place: str, roots: Sequence[Path]) -> Iterator[Path
     if found.is_dir():
         yield from _images_of(found)
         return
-    for line in filter(None, map(str.strip, found.read_text(encoding=ENCODING).splitlines())):
+    for line in filter(None, map(str.strip, read_lines(found))):
         if (image := _locate(line, [found.parent, *roots])) is None:
             raise FileNotFoundError(f"{found} names {line!r}, which does not exist: put it there")
         yield image

@@ -39,6 +39,16 @@ def test_images_beside_the_labels_need_no_word(folder):
     assert parts_of_folder(folder).entries[1]["images"] == str(folder / "images" / "val")
 
 
+def test_parts_that_were_converted_one_by_one_say_where_their_images_are(folder):
+    for split in ("train", "val"):
+        entry = {"name": split, "images": f"../../images/{split}", "json": "j", "pngs": "p"}
+        (folder / split / "dataset.yaml").write_text(f"DATASETS: {{PANOPTIC: [{entry}]}}\n")
+    parts = parts_of_folder(folder)
+    assert parts.train == (f"{folder.name}_train",) and parts.test == (f"{folder.name}_val",)
+    places = [Path(entry["images"]).resolve() for entry in parts.entries]
+    assert places == [folder.parent / "images" / split for split in ("train", "val")]
+
+
 def test_a_fragment_of_a_config_says_it_all(folder):
     entry = {"images": "../images/train", "json": "train/panoptic.json", "pngs": "train/panoptic"}
     text = (

@@ -30,7 +30,7 @@ def save_changed(image: Image.Image, path: Path) -> None:
 @pytest.fixture
 def splits(tmp_path):
     """Two datasets of four images, no two of them alike."""
-    splits = [OwnData(tmp_path / name) for name in ("train", "val")]
+    splits = [OwnData(tmp_path / "{set}" / name) for name in ("train", "val")]
     for position, data in enumerate(splits):
         for number in range(4):
             scene(10 * position + number).save(data.image_path(number))

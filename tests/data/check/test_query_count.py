@@ -20,7 +20,7 @@ def test_the_excess_is_counted_and_a_sufficient_number_proposed():
     assert "nuclei: 2 of 3 images" in sentence and "queries, 32 (up to 375; 344 of 418" in sentence
     assert sentence.endswith("MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES 384 is enough")
     assert describe_excess("nuclei", [10, 32], 32) == ""
-    assert [propose_queries(n) for n in ([], [1], [32], [33, 2])] == [32, 32, 32, 64]
+    assert [propose_queries(n) for n in ([], [0], [1], [32], [33, 2])] == [32] * 4 + [64]
 
 
 def test_the_distribution_names_numbers_that_occur():

@@ -86,6 +86,8 @@ def test_a_part_without_an_image_is_refused(source):
 def test_a_missing_list_or_image_is_named(source, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"train=none\.txt"):
         assign_parts(source, "train=none.txt")
+    with pytest.raises(ValueError, match=r"0/2\.png: not a text file"):
+        assign_parts(source, f"train={source.folder / '0/2.png'}")
     (source.folder / "0/2.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"0/2\.png: this image does not exist"):
         assign_parts(source, "0.5,0.5")
