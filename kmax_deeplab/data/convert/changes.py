@@ -11,6 +11,7 @@ import numpy as np
 
 from kmax_deeplab.data.convert.labels import Labels, Region
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.contents import repeated
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,19 @@ def choose_target(found: Categories, changes: Changes) -> Target:
     """Returns the classes of the new dataset; a merged class has the id of its first part.
 
     Raises:
-        ValueError: a change names a class that the labels do not have, a new name belongs to
-            another class, a merged class would be thing and stuff, or no class is left.
+        ValueError: a change names a class that the labels do not have, several classes have one
+            name, a new name belongs to another class, a merged class would be thing and stuff, or
+            no class is left.
     """
     known = list(found.names)
     named = {*changes.names, *changes.ignored}
     if strangers := sorted(named - set(known)):
         raise ValueError(f"the labels have no class {strangers}; their classes are {known[:40]}")
+    if twice := [name for name in repeated(known) if name not in named]:
+        raise ValueError(
+            f"several classes are called {twice[0]!r}: give them names of their own, or say "
+            f"--merge {twice[0]!r}={twice[0]!r} to make one of them"
+        )
     rows: dict[str, dict] = {}
     ids: dict[int, int | None] = {}
     for entry in found.to_json():
