@@ -33,5 +33,6 @@ def test_what_an_interrupted_writer_left_is_no_file_of_anyone(tmp_path):
     with whole_file(tmp_path / "a.png") as partial:
         partial.write_bytes(b"")
         assert is_partial(partial)
+        write_png(tmp_path / ".new.partial" / "b.png", np.zeros((2, 2), np.uint8))
         assert list(find_files([tmp_path], {".png"})) == []
     assert list(find_files([tmp_path], {".png"})) == [tmp_path / "a.png"]

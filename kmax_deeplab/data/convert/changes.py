@@ -4,7 +4,7 @@ All options speak of classes by the names that the labels have; --things and --b
 speak of the names of the new dataset.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -99,11 +99,7 @@ def choose_target(found: Categories, changes: Changes) -> Target:
             or no class is left.
     """
     known = list(found.names)
-    if twice := repeated(known):
-        raise ValueError(f"the labels have several classes named {twice}: names tell classes apart")
-    named = {*changes.names, *changes.ignored}
-    if strangers := sorted(named - set(known)):
-        raise ValueError(f"the labels have no class {strangers}; their classes are {known[:40]}")
+    _require_known(known, {*changes.names, *changes.ignored})
     rows: dict[str, dict] = {}
     ids: dict[int, int | None] = {}
     for entry in found.to_json():
@@ -125,6 +121,16 @@ def choose_target(found: Categories, changes: Changes) -> Target:
         rows[changes.background] = {"id": new_id, "name": changes.background, "isthing": 0}
     categories = _of_kinds(Categories.from_json(list(rows.values())), changes.things)
     return Target(categories, ids, _find_background(categories, changes.background))
+
+
+def _require_known(known: Sequence[str], named: Set[str]) -> None:
+    if strangers := sorted(named - set(known)):
+        raise ValueError(f"the labels have no class {strangers}; their classes are {known[:40]}")
+    if twice := [name for name in repeated(known) if name not in named]:
+        raise ValueError(
+            f"several classes are called {twice[0]!r}: give them names of their own, or say "
+            f"--merge {twice[0]!r}={twice[0]!r} to make one of them"
+        )
 
 
 def _of_kinds(categories: Categories, things: Sequence[str] | None) -> Categories:

@@ -78,6 +78,10 @@ def convert(
         ValueError: the folder holds files, there is no image, two would get one PNG, or images
             cannot be converted, which are named.
     """
+    if output.name in ("", ".."):
+        raise ValueError(
+            f"--output {output}: name a new folder, it takes its name when all is done"
+        )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} is not empty: delete it or choose another --output")
     images = [image for image in source.images if image.file_name in parts]

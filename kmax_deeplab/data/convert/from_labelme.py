@@ -8,7 +8,7 @@ points and lines, is dropped. Classes are the labels, sorted; all are things.
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
@@ -18,7 +18,7 @@ from kmax_deeplab.data.convert.labelme_shapes import AREAS, POLYGON, draw_shape
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.contents import read_json
-from kmax_deeplab.data.format.images import find_files
+from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, find_files
 
 EMPTY = "shapes without a pixel"
 EMBEDDED = "the JSON holds it as imageData: write it out (labelme_export_json does)"
@@ -57,7 +57,24 @@ def find_labelme(folder: Path, images: Path | None = None) -> Source:
         files = (path, image)
         found.append(LabelledImage(image_id, name.as_posix(), files, files))
     rows = [{"id": number, "name": name, "isthing": 1} for name, number in classes.items()]
-    return Source(home, Categories.from_json(rows), found, partial(draw_labelme, classes))
+    draw = partial(draw_labelme, classes)
+    return Source(home, Categories.from_json(rows), found, draw, _name_unlabelled(jsons))
+
+
+def _name_unlabelled(labelled: Collection[Path]) -> list[str]:
+    """Tells of images beside labelled ones that no JSON is of."""
+    left = [
+        path
+        for folder in sorted({image.parent for image in labelled})
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES and path not in labelled
+    ]
+    if not left:
+        return []
+    return [
+        f"Left out {len(left)} images that no JSON is of, {left[0]} first; for one that shows no "
+        "object save a JSON without shapes."
+    ]
 
 
 def read_labelme(path: Path) -> Mapping:

@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from kmax_deeplab.data.convert.label_values import PLAIN_MODES, match_by_name
+from kmax_deeplab.data.convert.label_values import PLAIN_MODES, match_by_name, read_pixels
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, UNREADABLE, find_files, require_pixels
+from kmax_deeplab.data.format.images import IMAGE_SUFFIXES, UNREADABLE, find_files
 
 IMAGES, MASKS = "images", "masks"
 """Folders of each image in the layout of the Data Science Bowl."""
@@ -158,9 +158,8 @@ def read_mask(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            require_pixels(image)
             is_plain, bands = image.mode in PLAIN_MODES, image.getbands()
-            pixels = np.asarray(image)
+            pixels = read_pixels(image)
     except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read ({error}): restore it") from error
     if "A" in bands:

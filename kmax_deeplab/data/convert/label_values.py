@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kmax_deeplab.data.format.images import UNREADABLE, find_files, require_pixels
+from kmax_deeplab.data.format.images import (
+    UNREADABLE,
+    find_files,
+    require_one,
+    require_pixels,
+    turn_upright,
+)
 from kmax_deeplab.data.format.pngs import decode_ids
 
 PLAIN_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -20,12 +26,11 @@ def read_values(path: str | Path) -> np.ndarray:
         (H, W) int32.
 
     Raises:
-        ValueError: the file is damaged or has other channels; the message names it.
+        ValueError: the file is damaged, holds several pictures or other channels; it is named.
     """
     try:
         with Image.open(path) as image:
-            require_pixels(image)
-            mode, pixels = image.mode, np.asarray(image)
+            mode, pixels = image.mode, read_pixels(image)
     except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read ({error}): restore it") from error
     if mode == "RGB":
@@ -35,6 +40,17 @@ def read_values(path: str | Path) -> np.ndarray:
             f"{path} has mode {mode}; a label image has one of {[*PLAIN_MODES, 'RGB']}"
         )
     return pixels.astype(np.int32)
+
+
+def read_pixels(image: Image.Image) -> np.ndarray:
+    """Decodes an opened label image as (H, W) or (H, W, C), upright.
+
+    Raises:
+        UnusableImageError: it is too large, or holds several pictures, of which one alone counts.
+    """
+    require_pixels(image)
+    require_one(image)
+    return np.asarray(turn_upright(image))
 
 
 def match_by_name(folder: Path, suffixes: Iterable[str], ending: str = "") -> dict[str, Path]:

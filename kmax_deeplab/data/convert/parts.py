@@ -50,7 +50,8 @@ def _read_fractions(text: str) -> dict[str, float]:
         shares = [float(word) for word in text.split(",")]
     except ValueError:
         shares = []
-    if not 2 <= len(shares) <= len(NAMES) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+    is_whole = abs(sum(shares) - 1) <= 1e-6  # of "nan" it is not
+    if not 2 <= len(shares) <= len(NAMES) or min(shares) <= 0 or not is_whole:
         raise ValueError(
             f"--split {text}: write two or three shares that add up to 1, 0.8,0.2 (training, "
             "validation and test), or lists of names, train=train.txt,val=val.txt"

@@ -15,7 +15,7 @@ from typing import IO
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from kmax_deeplab.data.format.zips import list_files, open_file
-from kmax_deeplab.whole_files import is_partial
+from kmax_deeplab.whole_files import PARTIAL, is_partial
 
 MAX_PIXELS = 2**26
 """Most pixels of an image (8192 × 8192): results of that size need about 6 GiB of memory."""
@@ -107,15 +107,24 @@ def require_usable(image: Image.Image, most_pixels: int | None = None) -> None:
         UnusableImageError: saying what it is and what to do.
     """
     require_pixels(image, most_pixels)
-    pictures = getattr(image, "n_frames", 1) if image.format in SEVERAL else 1
-    if pictures > 1:
-        raise UnusableImageError(f"holds {pictures} pictures: store the one you mean by itself")
+    require_one(image)
     if image.mode not in MODES or _is_cut_off(image):
         depth = "16 bits a channel" if image.mode in MODES else f"mode {image.mode}"
         raise UnusableImageError(
             f"has {depth}: bring it to 8 bits a channel, grey or RGB (docs/own_data.md), here its "
             "values would be cut off"
         )
+
+
+def require_one(image: Image.Image) -> None:
+    """Refuses an opened file of several pictures, as pages of a TIFF.
+
+    Raises:
+        UnusableImageError: saying how many there are.
+    """
+    pictures = getattr(image, "n_frames", 1) if image.format in SEVERAL else 1
+    if pictures > 1:
+        raise UnusableImageError(f"holds {pictures} pictures: store the one you mean by itself")
 
 
 def read_orientation(image: Image.Image) -> int:
@@ -163,6 +172,8 @@ def _walk(folder: str) -> Iterator[str]:
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
     for entry in entries:
+        if entry.name.endswith(PARTIAL):
+            continue  # of an interrupted `WholeFolder`, or no file that has a suffix
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)
         elif entry.is_file():

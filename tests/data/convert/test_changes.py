@@ -36,6 +36,13 @@ def test_classes_are_renamed_merged_ignored_and_made_things():
     assert target.ids == {1: 1, 2: 1, 5: 5, 9: None}
 
 
+def test_classes_of_one_name_become_one_only_if_somebody_says_so():
+    twice = Categories.from_json([{"id": i, "name": "cat", "isthing": 1} for i in (3, 4)])
+    with pytest.raises(ValueError, match=r"several classes are called 'cat'.*--merge 'cat'='cat'"):
+        choose_target(twice, parse_changes())
+    assert choose_target(twice, parse_changes(merge=["cat=cat"])).ids == {3: 3, 4: 3}
+
+
 def test_two_names_can_be_exchanged():
     target = chosen(rename=["round=long", "long=round"])
     assert target.categories.names[:2] == ("long", "round")

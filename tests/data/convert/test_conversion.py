@@ -172,6 +172,13 @@ def test_labels_without_an_image_are_refused(source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_folder_that_one_is_in_cannot_be_the_new_one(source, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match=r"--output \.: name a new folder"):
+        write(source, Path("."))
+
+
 def test_two_images_with_one_png_are_refused(source, tmp_path):
     twice = LabelledImage(99, "0/0.png", None)
     both = Source(tmp_path, CATEGORIES, [*source.images, twice], source.draw)

@@ -202,3 +202,13 @@ def test_labels_fit_photos_as_they_are_seen(write, tmp_path):
     exif[0x0112] = 6
     Image.new("RGB", SIZE).save(path.with_suffix(".jpg"), exif=exif)  # upright 20 wide, 10 high
     assert drawn(tmp_path)[0].size == SIZE
+
+
+def test_images_that_nobody_labelled_are_named(write, tmp_path):
+    write(square(2, 2))
+    assert find_labelme(tmp_path).notes == []
+    Image.new("RGB", (20, 10)).save(tmp_path / "b.PNG")
+    assert (
+        f"Left out 1 images that no JSON is of, {tmp_path / 'b.PNG'} first"
+        in (find_labelme(tmp_path).notes[0])
+    )

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from kmax_deeplab.data.convert.from_masks import EMPTY, draw_masks, find_masks, read_mask
+from kmax_deeplab.data.convert.label_values import read_values
 from tests.data.convert.round_trip import differences, draw_blobs, save_mask, write_truth
 from tests.data.convert.writers_a import write_bowl, write_masks
 from tests.scripts import exit_status, load_script
@@ -144,3 +145,15 @@ def test_masks_fit_photos_as_they_are_seen(folder):
     exif[0x0112] = 6
     Image.new("RGB", SIZE).save(folder / "images/a.png", exif=exif)  # upright 8 wide, 6 high
     assert draw_masks(found(folder).images[0]).size == SIZE
+
+
+def test_a_file_of_several_masks_is_refused_and_one_that_exif_turns_is_turned(tmp_path):
+    pages = [Image.fromarray(square(top, 0).astype(np.uint8)) for top in (0, 3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match=r"a\.tif cannot be read \(holds 2 pictures"):
+        read_mask(tmp_path / "a.tif")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    pages[0].save(tmp_path / "b.png", exif=exif)
+    assert (read_mask(tmp_path / "b.png") == square(4, 6)).all()
+    assert (read_values(tmp_path / "b.png") == square(4, 6)).all()

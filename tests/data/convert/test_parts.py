@@ -72,7 +72,7 @@ def test_lists_that_cannot_be_are_refused(source, tmp_path, monkeypatch, first, 
         assign_parts(source, "train=a.txt,val=b.txt")
 
 
-@pytest.mark.parametrize("split", ["0.8", "0.8,0.3", "a,b", "1,0", "0.2,0.2,0.2,0.4"])
+@pytest.mark.parametrize("split", ["0.8", "0.8,0.3", "a,b", "1,0", "nan,0.5", "0.2,0.2,0.2,0.4"])
 def test_shares_that_do_not_add_up_are_refused(source, split):
     with pytest.raises(ValueError, match="write two or three shares that add up to 1"):
         assign_parts(source, split)
