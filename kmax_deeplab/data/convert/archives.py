@@ -11,7 +11,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import Pool
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from kmax_deeplab.data.format.zips import choose_folder, is_file, is_folder
+from kmax_deeplab.data.processes import open_pool
 from kmax_deeplab.whole_files import whole_file
 
 
@@ -103,7 +103,7 @@ def map_in_processes(
     """
     if workers <= 1:
         return [function(item) for item in tqdm(items, description)]
-    with Pool(workers) as pool:
+    with open_pool(workers) as pool:
         return list(tqdm(pool.imap(function, items, 16), description, total=len(items)))
 
 

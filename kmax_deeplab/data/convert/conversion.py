@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path, PurePosixPath
 
 from kmax_deeplab.data.convert.changes import Target, change
@@ -30,6 +29,7 @@ from kmax_deeplab.data.format.writer import (
     describe_segments,
     write_panoptic_json,
 )
+from kmax_deeplab.data.processes import open_pool
 from kmax_deeplab.whole_files import WholeFolder
 
 JOURNAL = "journal.jsonl"
@@ -165,7 +165,7 @@ def _open_journal(folder: WholeFolder, keys: Mapping[str, str]) -> Journal:
 def _work(write: Callable, waiting: Sequence, workers: int) -> Iterator[dict]:
     """Yields the records in the order of the images."""
     workers = min(workers, -(-len(waiting) // CHUNK))
-    with Pool(workers) if workers > 1 else nullcontext() as pool:
+    with open_pool(workers) if workers > 1 else nullcontext() as pool:
         yield from map(write, waiting) if pool is None else pool.imap(write, waiting, CHUNK)
 
 
