@@ -1,4 +1,4 @@
-"""Converts labels into a COCO-panoptic dataset: a folder with panoptic.json and panoptic/*.png.
+r"""Converts labels into a COCO-panoptic dataset: a folder with panoptic.json and panoptic/*.png.
 
     python datasets/convert.py pngs --images IMAGES --semantic SEMANTIC --instances INSTANCES \
         --classes classes.tsv --output data/train

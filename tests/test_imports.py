@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "kmax_deeplab"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "kmax_deeplab"
 
 ROOMS = {
     "__init__": {"checkpoint", "d2", "predict"},  # hands out their names when asked for
@@ -87,6 +88,11 @@ def core_files() -> list[Path]:
     return [path for path in sorted(PACKAGE.rglob("*.py")) if edge not in path.parents]
 
 
+def scripts() -> list[Path]:
+    """Returns the files of all command lines."""
+    return sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("datasets/*.py")])
+
+
 def test_every_room_of_the_core_is_in_the_table():
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in core_files()}
     assert rooms <= ROOMS.keys()
@@ -101,3 +107,14 @@ def test_a_core_file_imports_only_the_rooms_and_libraries_of_its_room(path):
             assert room_of(name) in ROOMS[room] | {room}, f"{room} must not import {name}"
         else:
             assert name.split(".")[0] in libraries, f"{room} must not import {name}"
+
+
+@pytest.mark.parametrize("path", scripts(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_script_leaves_detectron2_to_the_edge_which_silences_its_warnings(path):
+    assert not [name for name in imported(path) if name.split(".")[0] == "detectron2"]
+
+
+@pytest.mark.parametrize("path", scripts(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_help_of_a_script_breaks_its_commands_where_the_file_does(path):
+    words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False)
+    assert max(map(len, words.splitlines())) <= 100

@@ -1,4 +1,4 @@
-"""Tells what a config's network costs, at any size, without computing anything.
+r"""Tells what a config's network costs, at any size, without computing anything.
 
     python tools/analyze_model.py --config-file configs/coco/panoptic_segmentation/kmax_r50.yaml
     python tools/analyze_model.py --config-file … --size 641 641 --batch 2 \

@@ -1,4 +1,4 @@
-"""Measures a config on this machine's CPU or GPU, on synthetic inputs.
+r"""Measures a config on this machine's CPU or GPU, on synthetic inputs.
 
     python tools/benchmark.py train --config-file configs/coco/panoptic_segmentation/kmax_r50.yaml \
         --size 641 641 --batch 2

@@ -1,4 +1,4 @@
-"""Converts checkpoints: names, dtype, format; what only a training needs is left out.
+r"""Converts checkpoints: names, dtype, format; what only a training needs is left out.
 
     python tools/convert_checkpoint.py kmax_r50.pth ours.safetensors
     python tools/convert_checkpoint.py model_final.pth for_the_released_code.pth --names released

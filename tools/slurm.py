@@ -1,4 +1,4 @@
-"""Submits a training to SLURM, on any number of machines, and has it go on after every time limit.
+r"""Submits a training to SLURM, on any number of machines, and has it go on after every time limit.
 
     python tools/slurm.py --nodes 4 --gpus 8 --hours 24 --slurm partition=gpu account=mine -- \
         --config-file configs/coco/panoptic_segmentation/kmax_r50.yaml OUTPUT_DIR output/r50

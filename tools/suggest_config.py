@@ -18,13 +18,12 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from detectron2.data import DatasetCatalog
 from tabulate import tabulate
 
 from kmax_deeplab import command
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.data.catalog import read_panoptic_json
-from kmax_deeplab.d2.data.sources import panoptic_source
+from kmax_deeplab.d2.data.sources import is_registered, panoptic_source
 from kmax_deeplab.d2.engine.opening import TRAIN, Run, fit
 from kmax_deeplab.d2.suggest.machine import Machine, find_machine
 from kmax_deeplab.d2.suggest.parts import (
@@ -103,7 +102,7 @@ def find_parts(args: argparse.Namespace) -> Parts:
 
 def find_folder(args: argparse.Namespace) -> Path | None:
     """Returns the folder that the command line names, None if it names something else."""
-    is_name = args.dataset and args.dataset[0] in DatasetCatalog
+    is_name = args.dataset and is_registered(args.dataset[0])
     is_folder = len(args.dataset) == 1 and not args.config_file and not is_name
     return Path(args.dataset[0]) if is_folder else None
 

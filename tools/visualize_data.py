@@ -1,4 +1,4 @@
-"""Shows a dataset as it is annotated, or as the network is fed with it in training.
+r"""Shows a dataset as it is annotated, or as the network is fed with it in training.
 
     python tools/visualize_data.py --config-file configs/custom/kmax_trial_on_cpu.yaml \
         --source dataloader --count 16 --output output/data \
@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from detectron2.data.build import get_detection_dataset_dicts
 from tqdm import tqdm
 
 from kmax_deeplab import command
 from kmax_deeplab.d2.config.run import CfgNode
 from kmax_deeplab.d2.data.mapper import build_train_mapper
+from kmax_deeplab.d2.data.sources import records_of
 from kmax_deeplab.d2.data.stream import TrainingStream
 from kmax_deeplab.d2.engine.opening import EVALUATE, TRAIN, Run, open_run
 from kmax_deeplab.d2.engine.pictures import read_truth
@@ -50,7 +50,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def draw_annotations(run: Run, names: tuple[str, ...], count: int) -> Pictures:
     """Draws images as they are labelled, evenly spread over datasets."""
-    records = get_detection_dataset_dicts(names, filter_empty=False)
+    records = records_of(names)
     count = min(count, len(records))
     for record in (records[i * len(records) // count] for i in range(count)):
         truth = read_truth(record)
@@ -61,7 +61,7 @@ def draw_annotations(run: Run, names: tuple[str, ...], count: int) -> Pictures:
 
 def draw_samples(run: Run, cfg: CfgNode, count: int) -> Pictures:
     """Draws the first samples of a training."""
-    records = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
+    records = records_of(cfg.DATASETS.TRAIN)
     stream = TrainingStream(records, build_train_mapper(cfg, records), max(cfg.SEED, 0))
     for position in range(count):
         sample = stream[position]

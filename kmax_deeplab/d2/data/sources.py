@@ -1,6 +1,9 @@
-"""Where a registered dataset lies: a name enters, the places that its check looks at leave."""
+"""What a registered dataset holds: a name enters, its records or the places of its files leave."""
+
+from collections.abc import Sequence
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.build import get_detection_dataset_dicts
 
 from kmax_deeplab.data.check.dataset_check import Source
 from kmax_deeplab.data.format.zips import is_file, is_folder
@@ -9,13 +12,23 @@ DERIVED_NAMES = ("cityscapes_panoptic_seg",)
 """Evaluator types of datasets whose JSONs do not name the images as they lie in their folder."""
 
 
+def is_registered(name: str) -> bool:
+    """Says whether a dataset has this name."""
+    return name in DatasetCatalog
+
+
+def records_of(names: Sequence[str]) -> list[dict]:
+    """Returns the records of datasets one after another; images without a thing are among them."""
+    return get_detection_dataset_dicts(names, filter_empty=False)
+
+
 def panoptic_source(name: str) -> Source:
     """Returns where a registered panoptic dataset lies, for its check.
 
     Raises:
         ValueError: no dataset has this name, or it is no panoptic one.
     """
-    if name not in DatasetCatalog:
+    if not is_registered(name):
         known = [other for other in DatasetCatalog.list() if "panoptic" in other]
         raise ValueError(f"no dataset is named {name!r}; panoptic ones are {known}")
     metadata = MetadataCatalog.get(name)

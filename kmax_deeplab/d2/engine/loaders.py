@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MapDataset
-from detectron2.data.build import get_detection_dataset_dicts
 from detectron2.data.samplers import InferenceSampler
 from torch.utils.data import DataLoader
 
 from kmax_deeplab.d2.data.catalog import panoptic_jsons
 from kmax_deeplab.d2.data.mapper import EvaluationMapper, build_train_mapper
 from kmax_deeplab.d2.data.shared import forget
+from kmax_deeplab.d2.data.sources import records_of
 from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader, make_loader
 from kmax_deeplab.d2.evaluation.build import evaluated_records, warn_of_excess
 
@@ -31,7 +31,7 @@ def build_train_loader(cfg: CfgNode, seed: int = 0, first_position: int = 0) -> 
             f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}: only "
             "'TrainingSampler' (shuffled epochs) is supported"
         )
-    found = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
+    found = records_of(cfg.DATASETS.TRAIN)
     warn_of_excess(cfg, " + ".join(cfg.DATASETS.TRAIN), found)
     records = DatasetFromList(found, copy=False)  # one serialised list, shared by all workers
     tested = panoptic_jsons(cfg.DATASETS.TEST)

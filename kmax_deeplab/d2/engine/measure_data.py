@@ -13,13 +13,14 @@ from pathlib import Path
 import cv2
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from kmax_deeplab.benchmark.profiling import Measurement, measure, rooms
 from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
 from kmax_deeplab.d2.data import mapper
 from kmax_deeplab.d2.data.augmentations import ColorJitter
 from kmax_deeplab.d2.data.catalog import register_from_config, register_panoptic
+from kmax_deeplab.d2.data.sources import records_of
 from kmax_deeplab.d2.data.stream import TrainingStream, build_stream_loader
 from kmax_deeplab.data.format.zips import open_file
 from kmax_deeplab.data.samples import reading, view
@@ -137,7 +138,7 @@ def training_records(cfg: CfgNode) -> Iterator[tuple[str, list[dict]]]:
     names = cfg.DATASETS.TRAIN
     jsons = [MetadataCatalog.get(name).get("panoptic_json") for name in names]
     if any(path and Path(path).is_file() for path in jsons):
-        yield " + ".join(names), get_detection_dataset_dicts(names, filter_empty=False)
+        yield " + ".join(names), records_of(names)
         return
     with tempfile.TemporaryDirectory() as folder:
         generator = torch.Generator().manual_seed(SEED)

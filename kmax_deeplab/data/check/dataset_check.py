@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +22,7 @@ from kmax_deeplab.data.format.images import IMAGE_SUFFIXES
 from kmax_deeplab.data.format.measures import count_queries
 from kmax_deeplab.data.format.zip_members import ZipError
 from kmax_deeplab.data.format.zips import is_folder
+from kmax_deeplab.data.processes import map_processes
 
 REMEDY = "create it or correct the dataset's paths"
 UNUSABLE = ("missing-place", "damaged-zip", "bad-json", "outside")
@@ -183,12 +182,7 @@ def _check_images(report: DatasetReport, workers: int) -> list[ImageReport]:
     things = frozenset(c["id"] for c in report.content["categories"] if c["isthing"])
     check = partial(check_image, things=things)
     progress = {"total": len(report.pairs), "desc": report.source.name, "unit": "image"}
-    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-        if pool is None:
-            results = map(check, report.pairs)
-        else:
-            results = pool.map(check, report.pairs, chunksize=CHUNK)
-        return list(tqdm(results, **progress))
+    return list(tqdm(map_processes(check, report.pairs, workers, CHUNK), **progress))
 
 
 def _listed(report: DatasetReport) -> list[str]:

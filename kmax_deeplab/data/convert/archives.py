@@ -17,8 +17,8 @@ from typing import IO, Any
 from PIL import Image
 from tqdm import tqdm
 
-from kmax_deeplab.data.convert.processes import map_processes
 from kmax_deeplab.data.format.zips import choose_folder, is_file, is_folder
+from kmax_deeplab.data.processes import map_processes
 from kmax_deeplab.whole_files import whole_file
 
 CHUNK = 16

@@ -18,7 +18,6 @@ from kmax_deeplab.data.convert.changes import Target, change
 from kmax_deeplab.data.convert.journal import Journal
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Source
 from kmax_deeplab.data.convert.parts import Parts
-from kmax_deeplab.data.convert.processes import map_processes
 from kmax_deeplab.data.convert.stacking import stack
 from kmax_deeplab.data.convert.written import Written, count_image
 from kmax_deeplab.data.format.contents import leaves_folder
@@ -29,6 +28,7 @@ from kmax_deeplab.data.format.writer import (
     describe_segments,
     write_panoptic_json,
 )
+from kmax_deeplab.data.processes import map_processes
 from kmax_deeplab.whole_files import WholeFolder
 
 JOURNAL = "journal.jsonl"

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -54,12 +52,6 @@ def test_regions_get_their_new_class_and_ignored_ones_go():
     labels = Labels((1, 2), [Region(2, mask), Region(9, mask)])
     changed = change(labels, chosen(merge=["cell=round,long"], ignored=["dirt"]))
     assert [region.category_id for region in changed.regions] == [1]
-
-
-def test_two_classes_of_one_name_are_refused_and_not_made_one():
-    names = ("round", "round", "tissue", "dirt")
-    with pytest.raises(ValueError, match=r"several classes named \['round'\]"):
-        choose_target(replace(FOUND, names=names), parse_changes())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from kmax_deeplab.data.convert.processes import map_processes
+from kmax_deeplab.data.processes import map_processes
 
 
 def square(number):
@@ -20,3 +20,12 @@ def test_a_process_that_is_killed_ends_the_work_instead_of_stopping_it():
 def test_results_come_in_the_order_of_the_items():
     assert list(map_processes(square, range(5), workers=2, chunk=2)) == [0, 1, 4, 9, 16]
     assert list(map_processes(square, [], workers=2, chunk=2)) == []
+
+
+def interrupt_itself(number):
+    os.kill(os.getpid(), signal.SIGINT)
+    return number + 1
+
+
+def test_a_process_leaves_ctrl_c_to_the_one_that_waits():
+    assert list(map_processes(interrupt_itself, range(4), workers=2, chunk=1)) == [1, 2, 3, 4]
