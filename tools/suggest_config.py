@@ -54,7 +54,7 @@ FEW_ITERATIONS = 500
 """Below, hardly a network learns to part things."""
 MOST_CLASSES = 6
 """That are told."""
-WIDTHS = (None, 30, 60)
+WIDTHS = (None, None, 60)
 """Of the table's columns in characters."""
 
 
@@ -165,7 +165,8 @@ def rehearse(draft: Plan, parts: Parts) -> Run:
 
 def fill_time(draft: Plan, parts: Parts, machine: Machine, minutes: float) -> tuple[Plan, int]:
     """Measures an iteration and has the plan run as many as fit into a time; returns them too."""
-    print("measuring how long an iteration takes", flush=True)
+    height, width = draft.value("INPUT.IMAGE_SIZE")
+    print(f"measuring an iteration of {height}x{width} pixels: up to a minute or two", flush=True)
     seconds = seconds_per_iteration(rehearse(draft, parts), machine)
     iterations = max(int(60 * minutes / seconds), 1)
     few = "; few: give more --minutes" if iterations < FEW_ITERATIONS else ""

@@ -34,6 +34,7 @@ def test_what_it_writes_trains_and_evaluates_without_an_edit(script, here, shape
     assert exit_status(script.main, *arguments) == 0
     printed = capsys.readouterr().out
     assert "6 images" in printed and f"train_net.py --config-file {output}" in printed
+    assert "measuring an iteration of 97x97 pixels" in printed
     assert "INPUT.IMAGE_SIZE" in printed and "few: give more --minutes" in printed
     lines = output.read_text().splitlines()
     assert len(lines) <= 45 and any("# the images have no up and down" in line for line in lines)

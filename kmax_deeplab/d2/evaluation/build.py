@@ -236,7 +236,7 @@ def refuse_overwriting(output_folder: str, metadata: Metadata, records: Sequence
 def warn_of_excess(cfg: CfgNode, name: str, records: Sequence[Mapping]) -> None:
     """Logs how many images have more segments than the model has queries, if any have.
 
-    Where it looks at windows of images, those of whole images do not matter.
+    Of windows each has all queries, and the records do not say how many segments lie in one.
     """
     if cfg.INPUT.TILE_TEST:
         return

@@ -64,6 +64,14 @@ class Plan:
     base: Path
     choices: list[Choice]
 
+    def value(self, key: str) -> object:
+        """Returns what a key is set to.
+
+        Raises:
+            KeyError: the plan leaves it as it is.
+        """
+        return {choice.key: choice.value for choice in self.choices}[key]
+
     def changed(self, choices: Sequence[Choice]) -> "Plan":
         """Returns a plan with other choices for these keys, which come last."""
         keys = {choice.key for choice in choices}
@@ -119,7 +127,8 @@ def _on_cpu(profile: Profile, machine: Machine, most: int) -> list[Choice]:
 
 def _small_backbone(weights: str) -> Iterator[Choice]:
     if not weights:
-        reason = f"from scratch: the folder KMAX_WEIGHTS names has no {SMALL_BACKBONES[0]}"
+        places = "where KMAX_WEIGHTS points or in the hub's cache"
+        reason = f"from scratch: no {SMALL_BACKBONES[0]} {places}"
         yield Choice("MODEL.WEIGHTS", "", reason)
         return
     name = weights.removeprefix("timm://")
