@@ -87,7 +87,9 @@ def split_words(words: Sequence[str], categories: Categories) -> list[str]:
 def add_detection_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of a COCO detection JSON."""
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--images", type=Path, help="folder of the images, for --split")
+    parser.add_argument(
+        "--images", type=Path, help="folder of the images, for --split; their sizes are compared"
+    )
     parser.add_argument("--semantic", type=Path, help="PNGs of class values, for stuff")
     parser.add_argument("--classes", type=Path, help="the stuff of the semantic PNGs")
     _add_semantic_ending(parser)

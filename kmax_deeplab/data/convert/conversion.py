@@ -75,15 +75,10 @@ def convert(
         What was written, by part, in the order of the images.
 
     Raises:
-        ValueError: the folder holds files, there is no image, two would get one PNG, or images
-            cannot be converted, which are named.
+    ValueError: the folder holds files, there is no image, two would get one PNG, a part would
+        lie outside of it, or images cannot be converted, which are named.
     """
-    if output.name in ("", ".."):
-        raise ValueError(
-            f"--output {output}: name a new folder, it takes its name when all is done"
-        )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} is not empty: delete it or choose another --output")
+    _require_new(output, parts)
     images = [image for image in source.images if image.file_name in parts]
     if not images:
         raise ValueError("the labels list no image: there is nothing to convert")
@@ -110,6 +105,17 @@ def convert(
         output.rmdir()
     folder.finish()
     return written
+
+
+def _require_new(output: Path, parts: Parts) -> None:
+    if output.name in ("", ".."):
+        raise ValueError(
+            f"--output {output}: name a new folder, it takes its name when all is done"
+        )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} is not empty: delete it or choose another --output")
+    if strange := sorted({part for part in parts.values() if part and leaves_folder(part)}):
+        raise ValueError(f"the part {strange[0]!r} would lie outside of {output}: rename it")
 
 
 def name_pngs(images: Sequence[LabelledImage]) -> dict[str, LabelledImage]:

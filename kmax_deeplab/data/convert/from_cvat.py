@@ -105,7 +105,7 @@ def read_elements(path: Path) -> Iterator[ElementTree.Element]:
             if event == "end" and element.tag in ("meta", "image"):
                 yield element
                 root.clear()
-    except (ElementTree.ParseError, StopIteration) as error:
+    except (ElementTree.ParseError, LookupError, StopIteration) as error:
         raise ValueError(f"{path}: no whole XML ({error}); export it again") from error
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from kmax_deeplab.data.convert.label_values import match_by_name, read_values
-from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source
+from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source, read_size
 from kmax_deeplab.data.convert.masks import decode_mask
 from kmax_deeplab.data.convert.root_category import drop_root
 from kmax_deeplab.data.format.categories import Categories
@@ -105,11 +105,19 @@ def join_categories(things: Categories, stuff: Categories | None) -> Categories:
 
 @dataclass(frozen=True)
 class Annotated:
-    """What an image of a detection JSON is drawn from; the PNG may be None: no stuff."""
+    """What an image of a detection JSON is drawn from.
+
+    Attributes:
+        size: (height, width) that the JSON says.
+        annotations: in the order of their ids.
+        semantic: PNG of the stuff; None: there is none.
+        image: file of the image, if its folder is known.
+    """
 
     size: tuple[int, int]
     annotations: Sequence[Mapping]
     semantic: Path | None
+    image: Path | None = None
 
 
 def find_detection(
@@ -124,7 +132,7 @@ def find_detection(
 
     Args:
         path: of the JSON.
-        images: folder of the images, if it is known.
+        images: folder of the images, if it is known; their sizes are compared then.
         semantic: folder of PNGs with class values, named like the images; None: no stuff.
         stuff: the classes of the PNGs.
         ending: what names of semantic PNGs have after the image's name.
@@ -143,8 +151,9 @@ def find_detection(
         if semantic is not None and name not in pngs:
             raise ValueError(f"{semantic} has no PNG {name}{ending}.png")
         png, size = pngs.get(name), (image["height"], image["width"])
-        labels = Annotated(size, detection.annotations[image["id"]], png)
-        files = (path,) if png is None else (path, png)
+        place = None if images is None else images / image["file_name"]
+        labels = Annotated(size, detection.annotations[image["id"]], png, place)
+        files = tuple(file for file in (path, png, place) if file)
         found.append(LabelledImage(image["id"], image["file_name"], labels, files))
     kept = tuple(sorted(set(ignore)))
     draw = partial(draw_image, categories, kept)
@@ -155,9 +164,16 @@ def draw_image(categories: Categories, ignore: Sequence[int], image: LabelledIma
     """Draws the annotations of an image, and its stuff.
 
     Raises:
-        ValueError: a mask or a PNG is damaged or does not fit; file or annotation are named.
+        FileNotFoundError: the image does not exist.
+        ValueError: a mask or a PNG is damaged or does not fit, or the image has another size;
+            file or annotation are named.
     """
     one: Annotated = image.labels
+    if one.image is not None and (size := read_size(one.image)) != one.size:
+        raise ValueError(
+            f"{one.image} has (height, width) {size} (upright, as its EXIF rotation says), the "
+            f"JSON says {one.size}: the labels are of another version of it"
+        )
     stuff, void = [], None
     if one.semantic is not None:
         stuff, void = draw_stuff(one.semantic, one.size, categories, ignore)

@@ -199,13 +199,6 @@ def test_more_segments_than_queries_are_counted_where_images_are_seen_whole(
     assert any(counted in message for message in logged)
 
 
-def test_windows_are_not_measured_by_what_whole_images_hold(dataset, tmp_path, logged):
-    cfg = config(PANOPTIC_ON=True)
-    cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES, cfg.INPUT.TILE_TEST = 1, 32
-    build_evaluator(cfg, dataset.entry["name"], str(tmp_path))
-    assert not any("more segments than the model has queries" in m for m in logged)
-
-
 @pytest.mark.parametrize("place", ["predictions/a/b.png", "pictures/x.jpg", "predictions.json"])
 def test_results_never_replace_files_of_the_dataset(dataset, tmp_path, place):
     metadata = MetadataCatalog.get(dataset.entry["name"])

@@ -74,6 +74,12 @@ def test_parts_are_datasets_of_their_own(source, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["train", "val"]
 
 
+def test_a_part_lies_in_the_folder(source, tmp_path):
+    outside = replace(source, images=[replace(source.images[0], part="../../up")])
+    with pytest.raises(ValueError, match=r"the part '../../up' would lie outside of"):
+        write(outside, tmp_path / "out")
+
+
 def test_two_processes_write_the_same_bytes(source, tmp_path):
     write(source, tmp_path / "one")
     write(source, tmp_path / "two", workers=2)

@@ -179,6 +179,9 @@ def test_other_files_than_exports_are_refused(tmp_path):
     write_xml(tmp_path / "x.xml", "", "<label><color>#zzzzzz</color></label>")
     with pytest.raises(ValueError, match=r"x\.xml: category .* the name must be a text"):
         find_cvat(tmp_path / "x.xml", tmp_path)
+    (tmp_path / "x.xml").write_text('<?xml version="1.0" encoding="odd"?><annotations/>')
+    with pytest.raises(ValueError, match=r"x\.xml: no whole XML \(unknown encoding"):
+        find_cvat(tmp_path / "x.xml", tmp_path)
     (tmp_path / "x.xml").write_text("<annotation/>")
     with pytest.raises(ValueError, match="begins with <annotation>"):
         find_cvat(tmp_path / "x.xml", tmp_path)

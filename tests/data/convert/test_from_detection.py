@@ -132,6 +132,18 @@ def test_what_cannot_be_is_refused_and_named(content, draw, change, complaint):
         draw()
 
 
+def test_an_image_of_another_size_or_none_is_named_where_the_folder_is_known(draw, tmp_path):
+    image = tmp_path / "part/a.jpg"
+    with pytest.raises(FileNotFoundError, match=r"part/a\.jpg: this image does not exist"):
+        draw(images=tmp_path)
+    image.parent.mkdir()
+    Image.new("RGB", (6, 8)).save(image)
+    with pytest.raises(ValueError, match=r"a\.jpg has .* \(8, 6\).*the JSON says \(6, 8\)"):
+        draw(images=tmp_path)
+    Image.new("RGB", (8, 6)).save(image)
+    assert len(draw(images=tmp_path).segments) == 2
+
+
 @pytest.mark.parametrize("change", [-9, 9])
 def test_run_lengths_that_do_not_cover_the_image_are_refused(change):
     size = (480, 640)
