@@ -6,11 +6,12 @@ in the images themselves is checked in `image_check`.
 
 import os
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kmax_deeplab.data.check.findings import Finding
+from kmax_deeplab.data.convert.from_masks import IMAGES, MASKS
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.data.format.contents import (
     find_climbing_names,
@@ -113,11 +114,21 @@ def find_strays(kind: str, folder: str, suffixes: Iterable[str], listed: set[str
         listed: paths that belong there.
     """
     resolved = set(map(os.path.realpath, listed))
+    folders = {os.path.dirname(path) for path in resolved}
     return [
         Finding(kind, str(path), f"lies in {folder}, but the JSON does not list it")
         for path in find_files([folder], suffixes)
-        if os.path.realpath(path) not in resolved
+        if (real := os.path.realpath(path)) not in resolved and not _is_mask(Path(real), folders)
     ]
+
+
+def _is_mask(path: Path, folders: Container[str]) -> bool:
+    """Says whether a file lies in masks/ beside images/, a folder of listed files.
+
+    So does the 2018 Data Science Bowl, whose images and labels share a folder.
+    """
+    places = (place for place in path.parents if place.name == MASKS)
+    return any(str(place.with_name(IMAGES)) in folders for place in places)
 
 
 def _bad_categories(categories: Sequence[Mapping]) -> Iterator[str]:

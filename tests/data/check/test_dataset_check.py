@@ -10,6 +10,7 @@ from PIL import Image
 from kmax_deeplab.data.check.dataset_check import Source, check_dataset, check_strays, count_classes
 from kmax_deeplab.data.check.findings import KINDS, NOTES, Finding
 from kmax_deeplab.data.check.image_check import fixed_content, measure_segments
+from kmax_deeplab.data.check.json_check import find_strays
 from kmax_deeplab.data.format.pngs import read_ids, write_ids
 from tests.own_data import CELL, CROWD, GROUND, SIZE, OwnData, truncate
 from tests.packed import pack, spoil, truncate_archive
@@ -235,6 +236,15 @@ def test_files_that_another_dataset_of_the_folder_lists_are_no_strays(tmp_path):
     reports = [check(data)[0] for data in (first, second)]
     assert check_strays(reports) == []
     assert len(check_strays(reports[:1])) == 4
+
+
+def test_masks_beside_an_image_that_is_listed_are_no_strays(tmp_path):
+    files = [tmp_path / name for name in ("a/images/a.png", "a/masks/1.png", "b/masks/1.png")]
+    for path in files:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    found = find_strays("stray-image", str(tmp_path), {".png"}, {str(files[0])})
+    assert [finding.file for finding in found] == [str(files[2])]
 
 
 def test_classes_are_counted_and_unused_ones_show(data):
