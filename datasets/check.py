@@ -1,5 +1,6 @@
 """Checks panoptic datasets; says what is wrong, file by file, and shows them on a page.
 
+    python datasets/check.py mine                                 # what datasets/convert.py wrote
     python datasets/check.py ade20k_panoptic_val                  # registered names
     python datasets/check.py --json a.json --images images --pngs pngs
     python datasets/check.py --config-file CONFIG.yaml DATASETS.PANOPTIC "[{'name': …}]"
@@ -33,6 +34,7 @@ from kmax_deeplab.data.check.duplicates import check_duplicates
 from kmax_deeplab.data.check.findings import KINDS, NOTES
 from kmax_deeplab.data.check.image_check import fixed_content
 from kmax_deeplab.data.check.measured import summarize
+from kmax_deeplab.data.format.writer import FRAGMENT
 from kmax_deeplab.visualize.report.dataset_page import write_dataset_page
 from kmax_deeplab.visualize.samples import draw_samples, sample_sheet
 from kmax_deeplab.whole_files import write_json, write_png
@@ -105,14 +107,17 @@ def find_sources(args: argparse.Namespace) -> list[Source]:
     from kmax_deeplab.d2.data.catalog import register_from_config
     from kmax_deeplab.d2.data.sources import panoptic_source
 
-    if not args.config_file:
-        return [panoptic_source(name) for name in args.names]
-    cfg = load_config(args.config_file, args.names)
+    config_file, words = args.config_file, args.names
+    if not config_file and len(words) == 1 and Path(words[0], FRAGMENT).is_file():
+        config_file, words = str(Path(words[0], FRAGMENT)), []
+    if not config_file:
+        return [panoptic_source(name) for name in words]
+    cfg = load_config(config_file, words)
     register_from_config(cfg)
     names = [entry["name"] for entry in cfg.DATASETS.PANOPTIC]
     names = names or list(dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)))
     if not names:
-        raise ValueError(f"{args.config_file} and the command line name no dataset to check")
+        raise ValueError(f"{config_file} and the command line name no dataset to check")
     return [panoptic_source(name) for name in names]
 
 

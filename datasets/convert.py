@@ -92,13 +92,11 @@ from kmax_deeplab.data.convert.conversion import convert
 from kmax_deeplab.data.convert.parts import assign_parts
 from kmax_deeplab.data.convert.written import Written
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.writer import JSON, PNGS
+from kmax_deeplab.data.format.writer import FRAGMENT, JSON, PNGS
 from kmax_deeplab.whole_files import write_text
 
 DEFAULT_QUERIES = 128
 """Number of queries that the configs for COCO, ADE20K and own data have."""
-CONFIG = "dataset.yaml"
-"""Where a new dataset says what it is, for training."""
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -181,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
         place = args.output / part
         print(f"{place / JSON}, {place / PNGS}/: {one.images} images")
     if source.folder is not None:
-        write_config(args.output / CONFIG, source.folder, list(written))
+        write_config(args.output / FRAGMENT, source.folder, list(written))
     for sentence in describe(written, target.categories):
         print(sentence)
 

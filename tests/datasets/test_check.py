@@ -136,6 +136,16 @@ def test_registered_names_and_those_of_a_config_are_checked(script, data, capsys
     assert f"{name}_val" in printed
 
 
+def test_a_folder_that_convert_wrote_is_checked_by_its_own_word(script, data, capsys):
+    entry = {"name": "as_written", "json": Path(data.json).name}
+    entry["pngs"] = Path(data.pngs).relative_to(data.root).as_posix()
+    entry["images"] = Path(data.images).relative_to(data.root).as_posix()
+    (data.root / "dataset.yaml").write_text(json.dumps({"DATASETS": {"PANOPTIC": [entry]}}))
+    common = ("--workers", 1, "--samples", 0, "--output", data.root / "pictures")
+    assert exit_status(script.main, data.root, *common) == 0
+    assert "as_written" in capsys.readouterr().out
+
+
 def test_what_cannot_be_checked_is_said(script, data):
     assert "no dataset is named 'none'" in exit_status(script.main, "none")
     assert "name no dataset" in exit_status(script.main, "--config-file", CONFIG)

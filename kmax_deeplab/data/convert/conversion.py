@@ -75,8 +75,8 @@ def convert(
         What was written, by part, in the order of the images.
 
     Raises:
-    ValueError: the folder holds files, there is no image, two would get one PNG, a part would
-        lie outside of it, or images cannot be converted, which are named.
+        ValueError: the folder holds files, there is no image, two would get one PNG, a part would
+            lie outside of it, or images cannot be converted, which are named.
     """
     _require_new(output, parts)
     images = [image for image in source.images if image.file_name in parts]
