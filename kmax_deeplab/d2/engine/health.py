@@ -42,22 +42,32 @@ class Health(HookBase):
         self._images, self._device, self._period = images, device, period
 
     def before_train(self) -> None:
-        """Starts the clock."""
-        self._began = time.perf_counter()
+        """Waits for the first iteration."""
+        self._began: float | None = None
 
     def after_step(self) -> None:
-        """Writes the figures when a line is due."""
-        if not is_due(self.trainer, self._period):
-            return
-        storage = self.trainer.storage
+        """Writes the figures when a line is due; of speed, from the second iteration on."""
+        if is_due(self.trainer, self._period):
+            memory = peak_bytes(self._device) / 2**30
+            self.trainer.storage.put_scalar("memory_gb", memory, smoothing_hint=False)
+            if self._began is not None:
+                self._write_speed()
+        if self._began is None:
+            self._start()
+
+    def _start(self) -> None:
+        """Starts the clock after the first iteration, which also starts loaders and compiles."""
+        self._began, self._first = time.perf_counter(), self.trainer.iter
+        self._evaluated_before = self.trainer.evaluation_seconds
+
+    def _write_speed(self) -> None:
         elapsed = time.perf_counter() - self._began
-        training = elapsed - self.trainer.evaluation_seconds
-        done = self.trainer.iter + 1 - self.trainer.start_iter
+        evaluating = self.trainer.evaluation_seconds - self._evaluated_before
+        done = self.trainer.iter - self._first
         left = self.trainer.max_iter - self.trainer.iter - 1
-        storage.put_scalars(
-            images_per_second=self._images * done / training,
-            memory_gb=peak_bytes(self._device) / 2**30,
-            evaluation_share=self.trainer.evaluation_seconds / elapsed,
+        self.trainer.storage.put_scalars(
+            images_per_second=self._images * done / (elapsed - evaluating),
+            evaluation_share=evaluating / elapsed,
             eta_seconds=elapsed / done * left,
             smoothing_hint=False,
         )
@@ -107,7 +117,8 @@ def describe(storage: EventStorage) -> str:
     if "time" in found:
         data = found["data_time"].avg(WINDOW) if "data_time" in found else 0.0
         parts.append(f"{found['time'].avg(WINDOW):.3g} s (data {data:.2g})")
-    parts.append(f"{newest('images_per_second'):.3g} images/s")
+    if "images_per_second" in found:
+        parts.append(f"{newest('images_per_second'):.3g} images/s")
     parts.append(f"{newest('memory_gb'):.3g} GB")
     if newest("evaluation_share"):
         parts.append(f"evaluation {newest('evaluation_share'):.0%}")
