@@ -34,7 +34,7 @@ from kmax_deeplab.data.check.duplicates import check_duplicates
 from kmax_deeplab.data.check.findings import KINDS, NOTES
 from kmax_deeplab.data.check.image_check import fixed_content
 from kmax_deeplab.data.check.measured import summarize
-from kmax_deeplab.data.format.writer import FRAGMENT
+from kmax_deeplab.data.format.fragment import FRAGMENT
 from kmax_deeplab.visualize.report.dataset_page import write_dataset_page
 from kmax_deeplab.visualize.samples import draw_samples, sample_sheet
 from kmax_deeplab.whole_files import write_json, write_png

@@ -75,7 +75,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import yaml
 from label_formats import FORMATS
 from tabulate import tabulate
 from tqdm import tqdm
@@ -92,8 +91,7 @@ from kmax_deeplab.data.convert.conversion import convert
 from kmax_deeplab.data.convert.parts import assign_parts
 from kmax_deeplab.data.convert.written import Written
 from kmax_deeplab.data.format.categories import Categories
-from kmax_deeplab.data.format.writer import FRAGMENT, JSON, PNGS
-from kmax_deeplab.whole_files import write_text
+from kmax_deeplab.data.format.writer import JSON, PNGS
 
 DEFAULT_QUERIES = 128
 """Number of queries that the configs for COCO, ADE20K and own data have."""
@@ -137,33 +135,6 @@ def show(records: Iterator[dict], total: int) -> Iterator[dict]:
     return tqdm(records, total=total, unit="image", dynamic_ncols=True)
 
 
-def write_config(path: Path, folder: Path, parts: Sequence[str]) -> None:
-    """Writes the config that names the parts of a dataset.
-
-    Args:
-        path: of the config, beside the parts; places in it are relative to it.
-        folder: of the images.
-        parts: "" is the whole.
-    """
-    images = os.path.relpath(folder, path.parent)
-    entries = {part: f"{path.parent.name}_{part}".strip("_") for part in parts}
-    listed = [
-        {
-            "name": name,
-            "images": images,
-            "json": (Path(part) / JSON).as_posix(),
-            "pngs": (Path(part) / PNGS).as_posix(),
-        }
-        for part, name in entries.items()
-    ]
-    datasets = {
-        "PANOPTIC": listed,
-        "TRAIN": [name for part, name in entries.items() if part == "train"],
-        "TEST": [name for part, name in entries.items() if part == "val"],
-    }
-    write_text(path, yaml.safe_dump({"DATASETS": datasets}, sort_keys=False, allow_unicode=True))
-
-
 def run(args: argparse.Namespace) -> None:
     """Converts and says what came out."""
     source = FORMATS[args.format].find(args)
@@ -178,8 +149,6 @@ def run(args: argparse.Namespace) -> None:
     for part, one in written.items():
         place = args.output / part
         print(f"{place / JSON}, {place / PNGS}/: {one.images} images")
-    if source.folder is not None:
-        write_config(args.output / FRAGMENT, source.folder, list(written))
     for sentence in describe(written, target.categories):
         print(sentence)
 

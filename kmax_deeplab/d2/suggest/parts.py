@@ -10,7 +10,8 @@ from kmax_deeplab.d2.config.files import PLACES, read_config_file
 from kmax_deeplab.d2.config.run import load_config, merge_config
 from kmax_deeplab.d2.data.catalog import register_from_config
 from kmax_deeplab.d2.data.classes import TRAIN_ENDING, choose_datasets
-from kmax_deeplab.data.format.writer import FRAGMENT, JSON, PNGS
+from kmax_deeplab.data.format.fragment import FRAGMENT
+from kmax_deeplab.data.format.writer import JSON, PNGS
 
 SPLITS = ("train", "val", "test")
 IMAGES = "images"

@@ -21,13 +21,9 @@ from kmax_deeplab.data.convert.parts import Parts
 from kmax_deeplab.data.convert.stacking import stack
 from kmax_deeplab.data.convert.written import Written, count_image
 from kmax_deeplab.data.format.contents import leaves_folder
+from kmax_deeplab.data.format.fragment import write_fragment
 from kmax_deeplab.data.format.pngs import write_ids
-from kmax_deeplab.data.format.writer import (
-    JSON,
-    PNGS,
-    describe_segments,
-    write_panoptic_json,
-)
+from kmax_deeplab.data.format.writer import JSON, PNGS, describe_segments, write_panoptic_json
 from kmax_deeplab.data.processes import map_processes
 from kmax_deeplab.whole_files import WholeFolder
 
@@ -68,7 +64,7 @@ def convert(
         target: see `changes.choose_target`.
         parts: see `parts.assign_parts`.
         output: new folder; it gets `panoptic.json` and `panoptic/`, or such a pair in a folder for
-            each part.
+            each part, and beside them `dataset.yaml` where the images lie in one folder.
         workers: processes; 1 converts in this one.
 
     Returns:
@@ -100,6 +96,8 @@ def convert(
             part: _finish(folder.partial / part, part, names, parts, journal, target)
             for part in dict.fromkeys(parts[image.file_name] for image in images)
         }
+    if source.folder is not None:
+        write_fragment(folder.partial, output.name, source.folder, list(written))
     (folder.partial / JOURNAL).unlink()
     if output.exists():
         output.rmdir()

@@ -13,8 +13,6 @@ from kmax_deeplab.whole_files import whole_text
 
 JSON, PNGS = "panoptic.json", "panoptic"
 """What lies in the folder."""
-FRAGMENT = "dataset.yaml"
-"""Beside it, or beside the folders of its parts: a config with the keys of DATASETS."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from kmax_deeplab.data.convert.conversion import convert
 from kmax_deeplab.data.convert.journal import Journal
 from kmax_deeplab.data.convert.labels import LabelledImage, Labels, Region, Source
 from kmax_deeplab.data.format.categories import Categories
+from kmax_deeplab.data.format.fragment import FRAGMENT
 from kmax_deeplab.data.format.pngs import read_ids
+from kmax_deeplab.whole_files import WholeFolder
 
 CATEGORIES = Categories.from_json(
     [{"id": 1, "name": "sky", "isthing": 0}, {"id": 7, "name": "cat", "isthing": 1}]
@@ -57,7 +59,9 @@ def drawn(tmp_path):
 
 
 def files(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    """Returns the labels; dataset.yaml names the folder, too."""
+    paths = [p for p in folder.rglob("*") if p.is_file() and p.name != FRAGMENT]
+    return {p.relative_to(folder): p.read_bytes() for p in paths}
 
 
 def test_parts_are_datasets_of_their_own(source, tmp_path):
@@ -71,7 +75,16 @@ def test_parts_are_datasets_of_their_own(source, tmp_path):
     assert content["annotations"][1]["file_name"] == "0/16.png"
     ids = read_ids(tmp_path / "out/val/panoptic/0/16.png")
     assert (ids == 2).sum() == 4 and (ids == 1).sum() == 3 * 20 - 4
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["train", "val"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [FRAGMENT, "train", "val"]
+
+
+def test_the_folder_takes_its_name_with_everything_in_it(source, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(WholeFolder, "finish", lambda self: found.extend(self.partial.iterdir()))
+    write(source, tmp_path / "out")
+    assert sorted(path.name for path in found) == [FRAGMENT, "train", "val"]
+    (listed,) = [path.read_text() for path in found if path.name == FRAGMENT]
+    assert "name: out_train" in listed and "json: val/panoptic.json" in listed
 
 
 def test_a_part_lies_in_the_folder(source, tmp_path):
