@@ -134,10 +134,12 @@ def measure(parts: Parts) -> Profile:
         except ValueError as error:
             raise ValueError(error if path in str(error) else f"{path}: {error}") from error
     profile = join_profiles(profiles)
+    shares = [f"{c.name} {c.share:.0%}" for c in largest_classes(profile)]
+    more = len(profile_classes(profile)) - len(shares)
     rows = [
         ("train on", f"{', '.join(parts.train)}: {len(profile.sizes)} images"),
         ("test on", ", ".join(parts.test)),
-        ("classes", ", ".join(f"{c.name} {c.share:.0%}" for c in largest_classes(profile))),
+        ("classes", ", ".join([*shares, *([f"… and {more} more"] if more else [])])),
         ("longer sides", f"of images {describe_quantiles(profile.longest_sides)} pixels"),
         ("", f"of things {describe_quantiles(profile.thing_sides)} pixels"),
         ("segments", f"needed by an image: {describe_distribution(profile.needed)}"),

@@ -110,7 +110,5 @@ def describe_faults(name: str, found: Sequence[Finding]) -> str:
     """Writes findings as the message of an error."""
     lines = "\n".join(f"  {finding}" for finding in found[:MOST_NAMED])
     more = f"\n  … and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return (
-        f"dataset {name!r} has {len(found)} faults (python datasets/check.py shows them all):\n"
-        f"{lines}{more}"
-    )
+    count = f"{len(found)} fault{'s' * (len(found) > 1)}"
+    return f"dataset {name!r} has {count} (python datasets/check.py shows them all):\n{lines}{more}"

@@ -142,9 +142,9 @@ def _small_backbone(weights: str) -> Iterator[Choice]:
 
 def _queries(sight: Sight) -> list[Choice]:
     where = "window" if sight.tile else "image"
-    reason = f"the fullest {where} has {sight.needed} segments"
+    reason = f"segments of the fullest {where}: {sight.needed}"
     if sight.excess:
-        reason += f"; {sight.excess} of the images have more than that can be found"
+        reason += f"; images that have more than can be found: {sight.excess}"
     return [Choice(QUERIES, sight.queries, reason)]
 
 

@@ -62,7 +62,7 @@ def test_where_windows_would_cut_large_things_the_image_is_seen_whole():
 
 def test_more_segments_than_can_be_found_are_told():
     (choice,) = [c for c in plan(profile_of((200, 200), 10, 300), CPU).choices if c.key == QUERIES]
-    assert choice.value == 256 and "1 of the images have more" in choice.reason
+    assert choice.value == 256 and "images that have more than can be found: 1" in choice.reason
 
 
 def test_without_a_gpu_a_small_network_is_trained_from_what_is_here():
