@@ -11,22 +11,23 @@ import pytest
 import torch
 
 from kmax_deeplab.run_folder import locked
-from tests.processes import CLEAN, ROOT, TORCHRUN, Ranks, finish, start, wait_for
+from tests.processes import CLEAN, ROOT, TORCHRUN, Ranks, finish, fork, start, wait_for
 from tests.tiny_run import command
 
 pytestmark = pytest.mark.slow
 
 FAST = {"SEED": 3, "DATALOADER.NUM_WORKERS": 0, "DIST.TIMEOUT": 20}
-TWENTY = {
+EIGHT = {
     **FAST,
-    "SOLVER.MAX_ITER": 20,
-    "SOLVER.CHECKPOINT_PERIOD": 20,
+    "SOLVER.MAX_ITER": 8,
+    "SOLVER.CHECKPOINT_PERIOD": 8,
+    "MODEL.KMAX_DEEPLAB.TRANS_DEC.DEC_LAYERS": [0, 1, 1],
     # AdamW takes steps of full length where the gradient is zero but for rounding, as that of a
     # bias before a norm.
     "SOLVER.OPTIMIZER": "SGD",
     "SOLVER.BASE_LR": 0.01,
 }
-"""20 steps long enough to matter, and too short for an assignment of pixels to flip by rounding."""
+"""8 steps long enough to matter, and too short for an assignment of pixels to flip by rounding."""
 
 
 def metrics(folder: Path) -> list[dict]:
@@ -53,7 +54,7 @@ def assert_same_training(folder: Path, other: Path, tolerance: float = 1e-4) -> 
 
 
 def test_two_ranks_train_and_evaluate_like_one(shapes, tmp_path):
-    changes = {**TWENTY, "SOLVER.IMS_PER_BATCH": 4}
+    changes = {**EIGHT, "SOLVER.IMS_PER_BATCH": 4}
     for count in (1, 2):
         folder = tmp_path / str(count)
         folder.mkdir()
@@ -173,13 +174,12 @@ def test_torchrun_saves_and_ends_on_sigterm(shapes, tmp_path):
 
 def test_what_num_gpus_starts_ends_with_who_started_it(shapes, tmp_path):
     words = command(shapes, tmp_path, "--num-gpus", "2", **{**FAST, "SOLVER.MAX_ITER": 1000})
-    process = start(words)
+    process = fork("main", "train", words, output=tmp_path / "said.txt")
     wait_for(lambda: "iter 2," in logs(tmp_path))
     process.kill()
     ranks = [int(pid) for pid in re.findall(r"\(pid (\d+)\)", logs(tmp_path))]
     assert len(ranks) == 2
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks), 30)
-    finish(process)
     assert "Stopped by SIGINT" in logs(tmp_path)
 
 
