@@ -8,6 +8,7 @@ MANY = {"--num-gpus", "--num-machines", "--machine-rank", "--dist-url"}
 SMALL = [
     *(str(word) for pair in TINY.items() for word in pair),
     *("SOLVER.MAX_ITER", "1", "SOLVER.CHECKPOINT_PERIOD", "9", "CHECKPOINTER.BEST", ""),
+    *("SOLVER.OPTIMIZER", "SGD"),  # of which a checkpoint holds little
     *("DATALOADER.NUM_WORKERS", "0", "MODEL.RESNETS.DEPTH", "18"),
     *("MODEL.KMAX_DEEPLAB.USE_AUX_SEMANTIC_DECODER", "False"),
 ]

@@ -1,7 +1,6 @@
-"""Runs of train_net.py in processes of their own: ranks, and command lines under any launcher.
+"""Runs in processes of their own: ranks of train_net.py, and command lines under any launcher.
 
-Ranks are forked from a server that has imported everything, so that a test of several ranks takes
-a second and not ten.
+They are forked from a server that has imported everything, which takes a new process ten seconds.
 """
 
 import contextlib
@@ -31,6 +30,29 @@ server = get_context("forkserver")
 server.set_forkserver_preload(["tests.rank_main"])
 
 
+def fork(
+    function: str, *arguments: object, output: Path, variables: Mapping[str, str] = {}
+) -> BaseProcess:
+    """Starts a process that calls a function of `tests.rank_main`.
+
+    Args:
+        function: its name.
+        arguments: of it.
+        output: file that what it writes is added to.
+        variables: of its environment, beside those of this process.
+    """
+    process = server.Process(target=_call, args=(function, arguments, dict(variables), str(output)))
+    process.start()
+    return process
+
+
+def _call(function: str, arguments: tuple, variables: Mapping[str, str], output: str) -> None:
+    from tests import rank_main  # which who forks need not import
+
+    rank_main.become(variables, output)
+    getattr(rank_main, function)(*arguments)
+
+
 class Ranks:
     """Processes that run a function of `tests.rank_main` together.
 
@@ -51,8 +73,6 @@ class Ranks:
         *,
         slurm: bool = False,
     ) -> None:
-        from tests.rank_main import main
-
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -65,9 +85,8 @@ class Ranks:
         for rank, output in enumerate(self.outputs):
             own = {**place, "MASTER_ADDR": "127.0.0.1", **dict.fromkeys(names, rank)}
             variables = {name: str(value) for name, value in own.items()} if count > 1 else {}
-            words = (function, arguments, variables, str(output))
-            self.processes.append(server.Process(target=main, args=words))
-            self.processes[-1].start()
+            words = ("main", function, arguments)
+            self.processes.append(fork(*words, output=output, variables=variables))
 
     def kill(self, rank: int, number: int = signal.SIGKILL) -> None:
         """Sends a signal to a rank."""

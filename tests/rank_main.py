@@ -1,4 +1,7 @@
-"""What a rank of a test does: train_net.py, or train_net.py with a fault that is put into it."""
+"""What forked processes of tests do: train_net.py, or with a fault put into it, and others.
+
+What train_net.py or torchrun start is forked, too.
+"""
 
 import multiprocessing
 import os
@@ -6,29 +9,48 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import train_net
 from kmax_deeplab import command
-from kmax_deeplab.d2.engine.launch import comm, main_or_exit
+from kmax_deeplab.d2.engine import launch
+from kmax_deeplab.d2.engine.launch import comm
 from kmax_deeplab.d2.engine.trainer import Trainer
+from kmax_deeplab.d2.ranks import watch
+from tests.scripts import load_script
 
 AT = 2
 """Iteration, counted from 0, in which faults happen."""
+predict = load_script("tools/predict.py").main
 
 
-def main(function: str, words: list[str], variables: Mapping[str, str], output: str) -> None:
-    """Runs a function of this module in a forked process that is one of the ranks."""
+def become(variables: Mapping[str, str], output: str) -> None:
+    """Makes of a forked process what a new one would be."""
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.environ.update(variables)
     multiprocessing.set_start_method("fork", force=True)  # of loaders, as outside of tests
     torch.set_num_threads(1)
+
+
+def main(function: str, words: list[str]) -> None:
+    """Runs train_net.py after a function of this module has put a fault into it."""
+    launch.start_processes = partial(launch.start_processes, start_method="fork")
+    watch.PERIOD = 0.5  # after which the end of others is noticed
     globals()[function]()
     args = train_net.parse_args(words)
-    command.run(lambda: main_or_exit(train_net.main, args))
+    command.run(lambda: launch.launch(train_net.main, args))
+
+
+def predict_under_torchrun(words: list[str]) -> None:
+    """Runs tools/predict.py in two processes that torchrun starts and watches over."""
+    place = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "run_id": "test"}
+    config = LaunchConfig(1, 1, 2, start_method="fork", **place)
+    elastic_launch(config, predict)(words)
 
 
 def train() -> None:
@@ -119,7 +141,7 @@ def slow_evaluation() -> None:
     def slow(self: PanopticEvaluator) -> dict:
         results = evaluate(self)
         if comm.is_main_process():
-            time.sleep(8)
+            time.sleep(5)
         return results
 
     PanopticEvaluator.evaluate = slow
@@ -185,4 +207,5 @@ def killed_in_evaluation() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[2], sys.argv[3:], {}, sys.argv[1])
+    become({}, sys.argv[1])
+    main(sys.argv[2], sys.argv[3:])

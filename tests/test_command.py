@@ -1,9 +1,7 @@
 """What a command line says at its end."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +9,7 @@ from torch.utils.data import DataLoader
 
 from kmax_deeplab import command
 from kmax_deeplab.data.format.categories import Categories
-
-ROOT = Path(__file__).parents[1]
+from tests.processes import CLEAN, ROOT, fork
 
 
 def refuse():
@@ -81,17 +78,27 @@ def test_ctrl_c_ends_with_the_status_of_shells(capsys):
     assert capsys.readouterr().err == "\nInterrupted.\n"
 
 
+REFUSED = [
+    *("--config-file", str(ROOT / "configs/shapes/kmax_convnext_demo.yaml")),
+    *("OUTPUT_DIR", "none", "SOLVER.MAXITER", "3"),
+]
+REFUSAL = "the config has no key 'SOLVER.MAXITER'; meant is perhaps SOLVER.MAX_ITER"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", ["1", "2"])
-def test_train_net_refuses_in_one_sentence(processes, tmp_path):
-    words = ["--config-file", "configs/shapes/kmax_convnext_demo.yaml", "--num-gpus", processes]
-    words += ["--dist-url", "auto", "OUTPUT_DIR", str(tmp_path), "SOLVER.MAXITER", "3"]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+def test_train_net_refuses_in_one_sentence():
     done = subprocess.run(
-        [sys.executable, "train_net.py", *words],
-        **{"cwd": ROOT, "env": environment, "capture_output": True, "text": True},
+        [sys.executable, "train_net.py", *REFUSED],
+        **{"cwd": ROOT, "env": CLEAN, "capture_output": True, "text": True},
     )
-    said = [line for line in done.stderr.splitlines() if line]
     assert done.returncode == 1
-    sentence = "the config has no key 'SOLVER.MAXITER'; meant is perhaps SOLVER.MAX_ITER"
-    assert said == [sentence]
+    assert [line for line in done.stderr.splitlines() if line] == [REFUSAL]
+
+
+@pytest.mark.slow
+def test_the_processes_that_it_starts_refuse_in_one_sentence_too(tmp_path):
+    words, said = ["--num-gpus", "2", "--dist-url", "auto", *REFUSED], tmp_path / "said.txt"
+    process = fork("main", "train", words, output=said)
+    process.join(90)
+    assert process.exitcode == 1
+    assert [line for line in said.read_text().splitlines() if line] == [REFUSAL]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,22 +12,23 @@ import pytest
 import torch
 
 from kmax_deeplab.run_folder import locked
-from tests.processes import CLEAN, ROOT, TORCHRUN, Ranks, finish, start, wait_for
+from tests.processes import CLEAN, ROOT, TORCHRUN, Ranks, finish, fork, start, wait_for
 from tests.tiny_run import command
 
 pytestmark = pytest.mark.slow
 
 FAST = {"SEED": 3, "DATALOADER.NUM_WORKERS": 0, "DIST.TIMEOUT": 20}
-TWENTY = {
+EIGHT = {
     **FAST,
-    "SOLVER.MAX_ITER": 20,
-    "SOLVER.CHECKPOINT_PERIOD": 20,
+    "SOLVER.MAX_ITER": 8,
+    "SOLVER.CHECKPOINT_PERIOD": 8,
+    "MODEL.KMAX_DEEPLAB.TRANS_DEC.DEC_LAYERS": [0, 1, 1],
     # AdamW takes steps of full length where the gradient is zero but for rounding, as that of a
     # bias before a norm.
     "SOLVER.OPTIMIZER": "SGD",
     "SOLVER.BASE_LR": 0.01,
 }
-"""20 steps long enough to matter, and too short for an assignment of pixels to flip by rounding."""
+"""8 steps long enough to matter, and too short for an assignment of pixels to flip by rounding."""
 
 
 def metrics(folder: Path) -> list[dict]:
@@ -53,7 +55,7 @@ def assert_same_training(folder: Path, other: Path, tolerance: float = 1e-4) -> 
 
 
 def test_two_ranks_train_and_evaluate_like_one(shapes, tmp_path):
-    changes = {**TWENTY, "SOLVER.IMS_PER_BATCH": 4}
+    changes = {**EIGHT, "SOLVER.IMS_PER_BATCH": 4}
     for count in (1, 2):
         folder = tmp_path / str(count)
         folder.mkdir()
@@ -173,13 +175,12 @@ def test_torchrun_saves_and_ends_on_sigterm(shapes, tmp_path):
 
 def test_what_num_gpus_starts_ends_with_who_started_it(shapes, tmp_path):
     words = command(shapes, tmp_path, "--num-gpus", "2", **{**FAST, "SOLVER.MAX_ITER": 1000})
-    process = start(words)
+    process = fork("main", "train", words, output=tmp_path / "said.txt")
     wait_for(lambda: "iter 2," in logs(tmp_path))
     process.kill()
     ranks = [int(pid) for pid in re.findall(r"\(pid (\d+)\)", logs(tmp_path))]
     assert len(ranks) == 2
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks), 30)
-    finish(process)
     assert "Stopped by SIGINT" in logs(tmp_path)
 
 
@@ -206,20 +207,18 @@ def test_slurm_starts_ranks_too(shapes, tmp_path):
 
 
 def test_weights_are_read_by_one_rank_and_shared(shapes, tmp_path):
-    changes = {**FAST, "SOLVER.EMA.ENABLED": True, "SOLVER.IMS_PER_BATCH": 2}
-    for count in (1, 2):
-        folder = tmp_path / str(count)
+    changes = {**FAST, "SOLVER.EMA.ENABLED": True}
+    folders = [tmp_path / number for number in "12"]
+    for folder in folders:
         folder.mkdir()
-        Ranks(1, "train", command(shapes, folder, **changes), folder).succeed()
-        if count == 2:
-            (folder / "model_final.pth").unlink()
-            (folder / "last_checkpoint").write_text("model_0000001.pth")
-            words = command(shapes, folder, "--resume", **changes)
-            Ranks(2, "files_of_the_main_process_alone", words, folder).succeed()
-    one, two = (torch.load(tmp_path / n / "model_final.pth") for n in "12")
+    Ranks(1, "train", command(shapes, folders[0], **changes), folders[0]).succeed()
+    shutil.copy(folders[0] / "model_0000001.pth", folders[1])
+    words = command(shapes, folders[1], "--resume", **changes)
+    Ranks(2, "files_of_the_main_process_alone", words, folders[1]).succeed()
+    one, two = (torch.load(folder / "model_final.pth") for folder in folders)
     for key in ("model", "ema"):
         torch.testing.assert_close(one[key], two[key], rtol=1e-2, atol=5e-2)
-    weights = {"MODEL.WEIGHTS": tmp_path / "2" / "model_final.pth"}
+    weights = {"MODEL.WEIGHTS": folders[1] / "model_final.pth"}
     words = command(shapes, tmp_path, "--eval-only", **FAST, **weights)
     Ranks(2, "files_of_the_main_process_alone", words, tmp_path).succeed()
 
@@ -227,7 +226,7 @@ def test_weights_are_read_by_one_rank_and_shared(shapes, tmp_path):
 def test_nobody_outlives_a_killed_run(shapes, tmp_path):
     changes = {**FAST, "DATALOADER.NUM_WORKERS": 2, "SOLVER.MAX_ITER": 1000}
     (rank,) = (ranks := Ranks(1, "train", command(shapes, tmp_path, **changes), tmp_path)).processes
-    wait_for(lambda: "iter 5," in logs(tmp_path))
+    wait_for(lambda: "iter 2," in logs(tmp_path))
     children = Path(f"/proc/{rank.pid}/task/{rank.pid}/children").read_text().split()
     ranks.kill(0)
     ranks.finish()

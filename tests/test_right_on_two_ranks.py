@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from tests.tiny_run import ROOT, TINY, command
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
+CONFIG = str(ROOT / "configs/custom/kmax_trial_on_cpu.yaml")
 FAST = {"SEED": 3, "DATALOADER.NUM_WORKERS": 0, "DIST.TIMEOUT": 20}
 EVERYTHING = {f"MODEL.KMAX_DEEPLAB.TEST.{kind}_ON": True for kind in ("SEMANTIC", "INSTANCE")}
 
@@ -24,22 +24,16 @@ def test_own_data_of_all_kinds_trains_on_two_ranks_and_evaluates_as_on_one(tmp_p
     train, val = OwnData(tmp_path / "train", count=5), OwnData(tmp_path / "val", count=3)
     damaged = truncate(train.image_path(4))
     entries = [train.entry("own_train"), val.entry("own_val")]
-    output = tmp_path / "out"
-    changes = {**TINY, **FAST, **EVERYTHING, "DATASETS.PANOPTIC": entries, "OUTPUT_DIR": output}
-    words = [str(word) for pair in changes.items() for word in pair]
-    config = ["--config-file", str(ROOT / "configs/custom/kmax_trial_on_cpu.yaml")]
-    ranks = Ranks(2, "train", [*config, *words, "SOLVER.MAX_ITER", "6"], tmp_path)
-    ranks.succeed()
-    assert f"Left out {damaged}" in "\n".join(p.read_text() for p in output.glob("log.txt*"))
-    results = []
-    for count in (1, 2):
-        place = ["OUTPUT_DIR", str(tmp_path / f"evaluated_{count}")]
-        weights = ["MODEL.WEIGHTS", str(output / "model_final.pth")]
-        Ranks(
-            count, "train", [*config, "--eval-only", *words, *weights, *place], tmp_path
-        ).succeed()
-        results.append(json.loads((Path(place[1]) / "inference/results.json").read_text()))
-    assert results[0] == results[1] and {"panoptic_seg", "sem_seg", "segm"} < results[0].keys()
+    changes = {**TINY, **FAST, **EVERYTHING, "DATASETS.PANOPTIC": entries, "SOLVER.MAX_ITER": 3}
+    folders = [tmp_path / number for number in "12"]
+    more = ["--eval-only", "MODEL.WEIGHTS", str(folders[1] / "model_final.pth")]
+    for count in (2, 1):
+        words = [str(x) for pair in changes.items() for x in pair]
+        words += ["OUTPUT_DIR", str(folders[count - 1]), *(more if count == 1 else [])]
+        Ranks(count, "train", ["--config-file", CONFIG, *words], tmp_path).succeed()
+    assert f"Left out {damaged}" in "\n".join(p.read_text() for p in folders[1].glob("log.txt*"))
+    one, two = (json.loads((x / "inference/results.json").read_text()) for x in folders)
+    assert one == two and {"panoptic_seg", "sem_seg", "segm"} < one.keys()
 
 
 def nan_weights(folder, finished):

@@ -109,7 +109,7 @@ sys.addaudithook(watch)
 
 
 def test_two_cpu_processes_train_and_evaluate_together(shapes, tmp_path):
-    changes = {"SOLVER.MAX_ITER": 2}
+    changes = {"SOLVER.MAX_ITER": 1}
     arguments = command(shapes, tmp_path, "--num-gpus", "2", "--dist-url", "auto", **changes)
     (tmp_path / "site").mkdir()
     opened = tmp_path / "opened.txt"

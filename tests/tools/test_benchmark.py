@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kmax_deeplab.benchmark.synthetic_dataset import write_synthetic_dataset
+from tests.tiny_run import TINY
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,8 @@ def test_time_is_told_by_room(tmp_path, monkeypatch, capsys, subcommand, rooms):
 def test_compiled_parts_are_measured_whole(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     options = ("--size", 65, 65, "--runs", 1, "--json", path)
-    words = ("MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager")
+    words = [x for pair in TINY.items() for x in pair]  # each layer is traced
+    words += ["MODEL.KMAX_DEEPLAB.COMPILE", "aot_eager"]
     run_benchmark(monkeypatch, "inference", "--config-file", CONFIG, *options, *words)
     (found,) = json.loads(path.read_text())
     assert found["rooms"].keys() == {"backbone", "head", "post-processing"}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SIZE = ("INPUT.IMAGE_SIZE", "(65, 65)", "INPUT.MIN_SIZE_TEST", "65", "INPUT.MAX_SIZE_TEST", "65")
-SCHEDULE = ("SOLVER.MAX_ITER", "3", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "1")
+SCHEDULE = ("SOLVER.MAX_ITER", "3", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "9")
 
 
 @pytest.fixture(scope="module")

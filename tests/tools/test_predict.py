@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +16,14 @@ from kmax_deeplab.data.format.pngs import read_predictions
 from kmax_deeplab.predict.origin import origin_of
 from kmax_deeplab.predict.predictor import Predictor
 from tests.own_data import CATEGORIES, OwnData, truncate
-from tests.scripts import ROOT, exit_status, load_script
+from tests.processes import fork, wait_for
+from tests.scripts import exit_status, load_script
 from tests.test_one_file import CONFIG, FINDS_ANYTHING
 from tests.tiny_run import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 COUNT = 40
-LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID")
-WORDS = [sys.executable, str(ROOT / "tools" / "predict.py")]
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +51,10 @@ def predict(root, output, *words, weights="model.pth", images="images"):
     return exit_status(main, "--weights", root / weights, "--output", output, *words, root / images)
 
 
-def start(root, output, *words, **environment):
-    """Starts another process that predicts."""
-    known = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-    words = [*WORDS, "--weights", root / "model.pth", "--output", output, *words, root / "images"]
-    variables = {**known, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([str(word) for word in words], env=variables, **pipes)
+def start(root, output, *words, said, function="predict"):
+    """Starts another process that predicts, and adds what it says to a file."""
+    words = ["--weights", root / "model.pth", "--output", output, *words, root / "images"]
+    return fork(function, [str(word) for word in words], output=said)
 
 
 def pngs(output):
@@ -70,12 +63,10 @@ def pngs(output):
 
 def kill_after(process, output, count):
     """Kills a process once there are so many results."""
-    end = time.monotonic() + 120
-    while len(pngs(output)) < count and time.monotonic() < end:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    wait_for(lambda: len(pngs(output)) >= count)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def require_whole(output):
@@ -96,7 +87,7 @@ def test_a_run_that_was_killed_twice_goes_on_and_ends_with_the_very_same_files(
     place, tmp_path, capsys
 ):
     for count in (5, 17):
-        kill_after(start(place, tmp_path), tmp_path, count)
+        kill_after(start(place, tmp_path, said=tmp_path / ".said"), tmp_path, count)
         require_whole(tmp_path)
     done = {path: path.stat().st_mtime_ns for path in pngs(tmp_path)}
     assert 17 <= len(done) < COUNT
@@ -107,12 +98,17 @@ def test_a_run_that_was_killed_twice_goes_on_and_ends_with_the_very_same_files(
 
 
 def test_shares_at_once_one_of_them_killed_give_the_files_of_one_process(place, tmp_path):
-    first, second = (start(place, tmp_path, "--share", f"{number}/2") for number in (1, 2))
+    shares = [tmp_path / f".share_{number}" for number in (1, 2)]
+    first, second = (
+        start(place, tmp_path, "--share", f"{number}/2", said=said)
+        for number, said in enumerate(shares, 1)
+    )
     kill_after(second, tmp_path, 10)
-    out, err = first.communicate(timeout=120)
-    assert first.returncode == 0, err
-    assert f"Share 1 of 2: {COUNT // 2} of {COUNT} images." in out
-    assert "of those named are not there, or not yet" in out
+    first.join(120)
+    said = shares[0].read_text()
+    assert first.exitcode == 0, said
+    assert f"Share 1 of 2: {COUNT // 2} of {COUNT} images." in said
+    assert "of those named are not there, or not yet" in said
     require_whole(tmp_path)
     assert len(list(read_predictions(tmp_path / "predictions.json"))) == len(pngs(tmp_path))
     assert predict(place, tmp_path, "--share", "2/2") == 0
@@ -124,17 +120,13 @@ def test_torchrun_shares_the_images_and_a_damaged_one_ends_nobody(place, tmp_pat
     damaged.parent.mkdir()
     damaged.write_bytes((place / "images" / "part0" / "0.png").read_bytes())
     truncate(damaged)
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", WORDS[1]]
-    words += ["--weights", place / "model.pth", "--output", tmp_path, place / "damaged"]
-    words += [place / "images"]
-    done = subprocess.run(
-        [sys.executable, *map(str, words)],
-        **{"capture_output": True, "text": True, "timeout": 240},
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"{damaged} cannot be read" in done.stderr
-    assert "Share 2 of 2: 20 of 41 images." in done.stdout
+    log = tmp_path / ".said"
+    process = start(place, tmp_path, damaged, said=log, function="predict_under_torchrun")
+    process.join(120)
+    said = log.read_text()
+    assert process.exitcode == 0, said
+    assert f"{damaged} cannot be read" in said
+    assert "Share 2 of 2: 20 of 41 images." in said
     assert len(list(read_predictions(tmp_path / "predictions.json"))) == COUNT
 
 
