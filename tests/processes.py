@@ -15,6 +15,9 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import torch
+from torch.multiprocessing import start_processes
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = str(ROOT / "train_net.py")
 LAUNCHERS = ("SLURM_", "RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "DIST_URL", "TORCHELASTIC_")
@@ -110,6 +113,16 @@ class Ranks:
     def said(self) -> str:
         """Returns what all ranks wrote."""
         return "\n".join(path.read_text() for path in self.outputs if path.exists())
+
+
+def together(function: Callable[..., None], *arguments: object) -> None:
+    """Calls a function of a rank, 0 or 1, in two forked processes, which must end well."""
+    start_processes(_on_one_thread, (function, *arguments), nprocs=2, start_method="forkserver")
+
+
+def _on_one_thread(rank: int, function: Callable[..., None], *arguments: object) -> None:
+    torch.set_num_threads(1)
+    function(rank, *arguments)
 
 
 def start(

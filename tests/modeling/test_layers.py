@@ -1,11 +1,8 @@
 """The bricks of the network."""
 
-import os
-
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import nn
 
@@ -18,6 +15,7 @@ from kmax_deeplab.modeling.layers import (
     resize_bilinear,
     zero_init,
 )
+from tests.processes import together
 
 
 def test_the_norm_has_the_epsilon_and_momentum_of_the_release():
@@ -43,11 +41,8 @@ def test_in_one_process_the_norm_is_plain_batch_norm_for_any_number_of_axes(name
     torch.testing.assert_close(norm(x), expected)
 
 
-def _normalise_half_of_a_batch(
-    rank: int, port: int, whole: torch.Tensor, folder: str, compiled: bool
-) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def _normalise_half_of_a_batch(rank: int, whole: torch.Tensor, folder: str, compiled: bool) -> None:
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     norm = BatchNorm(4, eps=1e-3, momentum=0.01)
     half = whole[2 * rank : 2 * rank + 2].clone().requires_grad_()
     # one graph, collectives included
@@ -61,8 +56,7 @@ def _normalise_half_of_a_batch(
 @pytest.mark.parametrize("compiled", [False, True])
 def test_two_cpu_ranks_share_their_statistics(tmp_path, compiled):
     whole = torch.randn(4, 4, 3, 3)
-    port = 20000 + os.getpid() % 20000
-    mp.spawn(_normalise_half_of_a_batch, (port, whole, str(tmp_path), compiled), nprocs=2)
+    together(_normalise_half_of_a_batch, whole, str(tmp_path), compiled)
     halves = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     x = whole.clone().requires_grad_()
     norm = BatchNorm(4, eps=1e-3, momentum=0.01)

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,6 +13,7 @@ from kmax_deeplab.modeling.convnext import ConvNeXt
 from kmax_deeplab.modeling.layers import ConvBN, make_norm
 from kmax_deeplab.modeling.recomputation import Recomputing, set_recompute
 from kmax_deeplab.modeling.transformer_decoder import TransformerDecoder
+from tests.processes import together
 
 
 class Bricks(Recomputing):
@@ -124,7 +124,7 @@ def _train_on_a_rank(rank: int, network: nn.Module, folder: str) -> None:
 
 @pytest.mark.slow
 def test_ranks_that_share_statistics_recompute_in_step(tmp_path):
-    mp.spawn(_train_on_a_rank, (Bricks(), str(tmp_path)), nprocs=2)
+    together(_train_on_a_rank, Bricks(), str(tmp_path))
     for rank in range(2):
         assert_same(*torch.load(tmp_path / f"{rank}.pt"))
 
