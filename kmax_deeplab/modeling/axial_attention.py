@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers import trunc_normal_tf_
 from torch import Tensor, nn
 
+from kmax_deeplab.modeling.initial import draw_normal
 from kmax_deeplab.modeling.layers import ConvBN, Norm, init_conv
 
 MAX_SPAN = 255
@@ -27,7 +27,7 @@ class RelativePositions(nn.Module):
     def __init__(self, depth: int):
         super().__init__()
         self.embeddings = nn.Embedding(2 * MAX_SPAN - 1, depth)
-        trunc_normal_tf_(self.embeddings.weight, std=1.0)
+        draw_normal(self.embeddings.weight, std=1.0)
 
 
 def relative_positions(tables: Sequence[RelativePositions], length: int) -> list[Tensor]:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers import trunc_normal_tf_
 from torch import Tensor, nn
 
 from kmax_deeplab.modeling.backbone import STRIDES, Backbone
 from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.drop_path import DropPath
+from kmax_deeplab.modeling.initial import draw_normal
 from kmax_deeplab.modeling.layers import ChannelLayerNorm
 from kmax_deeplab.modeling.recomputation import Recomputing
 
@@ -117,5 +117,5 @@ class ConvNeXt(Recomputing, Backbone):
 
 def _init_weights(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
-        trunc_normal_tf_(module.weight, std=INIT_STD)
+        draw_normal(module.weight, std=INIT_STD)
         nn.init.zeros_(module.bias)

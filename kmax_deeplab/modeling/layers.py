@@ -9,12 +9,12 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from timm.layers import trunc_normal_tf_
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kmax_deeplab.modeling.cpu.depthwise import DepthwiseConv2d
 from kmax_deeplab.modeling.cpu.norm_gelu import norm_gelu
+from kmax_deeplab.modeling.initial import draw_normal
 from kmax_deeplab.modeling.tensor_norm import is_worthwhile, normalise
 
 Norm = Callable[[int], nn.Module]
@@ -159,7 +159,7 @@ def init_conv(conv: nn.Module, std: float | None = None) -> None:
 
     The default counts channels only, not the kernel's area: this is the released recipe.
     """
-    trunc_normal_tf_(conv.weight, std=std or (2.0 / conv.in_channels) ** 0.5)
+    draw_normal(conv.weight, std=std or (2.0 / conv.in_channels) ** 0.5)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
 

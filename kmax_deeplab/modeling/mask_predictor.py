@@ -27,7 +27,7 @@ class MaskPredictor(nn.Module):
         channels: of the cluster embeddings and of the pixel space's hidden layers.
     """
 
-    def __init__(self, pixel_channels: int, num_classes: int, *, norm: Norm, channels: int = 256):
+    def __init__(self, pixel_channels: int, num_classes: int, *, norm: Norm, channels: int):
         super().__init__()
         self.pixel_space_head_conv0bnact = ConvBN(
             pixel_channels, pixel_channels, 5, norm=norm, gelu=True, kind=DepthwiseConv2d

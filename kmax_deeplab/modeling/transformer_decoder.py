@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers import trunc_normal_tf_
 from torch import Tensor, nn
 
 from kmax_deeplab.modeling.drop_path import DropPath
+from kmax_deeplab.modeling.initial import draw_normal
 from kmax_deeplab.modeling.layers import (
     ConvBN,
     Norm,
@@ -99,7 +99,7 @@ class KMeansLayer(nn.Module):
         self.query_conv1_bn_act = ConvBN(CHANNELS, CHANNELS, gelu=True, **query)
         self.pixel_conv1_bn_act = ConvBN(pixel_channels, CHANNELS, norm=norm, gelu=True)
         self.pixel_v_conv_bn = ConvBN(CHANNELS, CHANNELS, norm=norm)
-        self.predictor = MaskPredictor(CHANNELS, num_classes, norm=norm)
+        self.predictor = MaskPredictor(CHANNELS, num_classes, norm=norm, channels=CHANNELS)
         self.kmeans_query_batch_norm_retrieved_value = norm(CHANNELS)
         self.kmeans_query_conv3_bn = zero_init(ConvBN(CHANNELS, CHANNELS, **query))
         self.query_qkv_conv_bn = ConvBN(CHANNELS, 2 * CHANNELS, **query)
@@ -166,7 +166,7 @@ class TransformerDecoder(Recomputing):
     ):
         super().__init__()
         self.cluster_centers = nn.Embedding(CHANNELS, num_queries)
-        trunc_normal_tf_(self.cluster_centers.weight, std=1.0)
+        draw_normal(self.cluster_centers.weight, std=1.0)
         self.depths = list(depths)
         self.kmax_transformer_layers = nn.ModuleList(
             KMeansLayer(channels, num_classes, norm=norm, drop_path=drop_path)
@@ -176,7 +176,8 @@ class TransformerDecoder(Recomputing):
         projection = {"norm": norm, "gelu": True, "kind": nn.Conv1d}
         self.class_embedding_projection = ConvBN(CHANNELS, CHANNELS, **projection)
         self.mask_embedding_projection = ConvBN(CHANNELS, CHANNELS, **projection)
-        self.predictor = MaskPredictor(in_channels[-1], num_classes, norm=norm)
+        finest = in_channels[-1]
+        self.predictor = MaskPredictor(finest, num_classes, norm=norm, channels=CHANNELS)
         self.auxiliary_semantic_predictor = semantic_predictor
 
     def forward(self, features: Sequence[Tensor], finest: Tensor) -> list[Prediction]:

@@ -30,6 +30,7 @@ from kmax_deeplab.data.samples.reading import UnreadableImageError
 from kmax_deeplab.model.build import build_model
 from kmax_deeplab.model.kmax import KMaXDeepLab, Outputs
 from kmax_deeplab.modeling.cpu.heap import return_freed_memory
+from kmax_deeplab.modeling.initial import Undrawn
 from kmax_deeplab.postprocessing.instances import InstanceMasks
 from kmax_deeplab.predict.hub import OnHub
 from kmax_deeplab.predict.looking import (
@@ -272,7 +273,8 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> KM
         )
     description = known.description
     try:
-        model = build_model(description, known.categories)
+        with Undrawn():
+            model = build_model(description, known.categories)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: its model cannot be built as the file describes it ({error})"

@@ -12,6 +12,7 @@ from torch import nn
 
 from kmax_deeplab.checkpoint.sources import translate
 from kmax_deeplab.modeling.convnext import ConvNeXt
+from kmax_deeplab.modeling.initial import Undrawn
 from kmax_deeplab.modeling.layers import BATCH_NORM_EPS
 from tests.d2.config.test_keys import config
 
@@ -32,7 +33,7 @@ def shapes(state):
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 def test_every_torchvision_resnet_has_exactly_the_entries_of_ours(depth):
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         ours = resnet(depth)
         theirs = getattr(torchvision.models, f"resnet{depth}")()
     weights = translate(theirs.state_dict())

@@ -12,6 +12,7 @@ from kmax_deeplab.checkpoint.tensorflow.identify import (
     network_variables,
 )
 from kmax_deeplab.checkpoint.tensorflow.zoo import ZooModel, class_order, entries
+from kmax_deeplab.modeling.initial import Undrawn
 from tests.d2.config.test_keys import config
 from tests.golden import released
 
@@ -53,7 +54,7 @@ def test_every_variable_is_used_once_and_every_parameter_filled_once(name):
     rows = list(entries(model))
     assert sorted(row.theirs + SUFFIX for row in rows) == sorted(MANIFESTS[name])
     file = f"{model.dataset}/panoptic_segmentation/tf_kmax_{model.backbone}.yaml"
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         ours = build_model(config("MODEL.DEVICE", "meta", file=file)).state_dict()
     expected = [(k, tuple(v.shape)) for k, v in ours.items() if "num_batches_tracked" not in k]
     filled = [(row.ours, row.layout(zeros(row.shape)).shape) for row in rows]

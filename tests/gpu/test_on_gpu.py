@@ -96,7 +96,7 @@ PRECISIONS = {
 @pytest.mark.parametrize("case", names("forward")[:1])
 def test_the_network_computes_the_released_outputs(case, precision, tmp_path):
     tolerance, options = PRECISIONS[precision]
-    model = released_model(case, tmp_path, *ON_GPU, *options).only_predict()
+    model = released_model(case, *ON_GPU, *options).only_predict()
     want = np.load(released.FOLDER / f"{case['name']}.npz")
     pixels = np.random.RandomState(7).randint(0, 256, (3, *case["size"])).astype(np.uint8)
     final = model.predict_layers([torch.from_numpy(pixels)])[-1]
@@ -113,7 +113,7 @@ def test_losses_and_gradients_are_the_released_ones(case, compilation, tmp_path)
     for name in ("PIXEL_INSDIS", "AUX_SEMANTIC"):
         options += [f"MODEL.KMAX_DEEPLAB.{name}_SAMPLE_K", str(10**6)]
     options += ["MODEL.KMAX_DEEPLAB.COMPILE", compilation]
-    model = released_model(case, tmp_path, *ON_GPU, *options).train()
+    model = released_model(case, *ON_GPU, *options).train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -154,7 +154,7 @@ def released_model_of(case, device):
 def test_a_training_step_waits_for_the_matching_and_the_norm_of_its_gradient_alone(tmp_path):
     case = names("train")[0].values[0]
     cfg = released_config(case["config"], case["size"], *ON_GPU)
-    model = released_model(case, tmp_path, *ON_GPU).train()
+    model = released_model(case, *ON_GPU).train()
     step = Step(model, build_optimizer(cfg, model), dtype=torch.float16, period=20)
     classes = model.sem_seg_head.predictor.predictor.void_bias.numel() - 1
     step.data_loader = itertools.repeat(training_batch(case, classes))

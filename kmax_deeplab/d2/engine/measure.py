@@ -21,6 +21,7 @@ from kmax_deeplab.d2.modeling.settings import class_count, compilation
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.losses import criterion
 from kmax_deeplab.modeling.cpu.heap import keep_freed_memory
+from kmax_deeplab.modeling.initial import Undrawn
 from kmax_deeplab.postprocessing.resize import Geometry
 
 SEED = 0
@@ -148,7 +149,7 @@ def analyse_training(cfg: CfgNode) -> dict[str, Cost]:
     on_meta = cfg.clone()
     on_meta.defrost()
     on_meta.MODEL.DEVICE, on_meta.MODEL.KMAX_DEEPLAB.COMPILE = "meta", ""
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         model = build_benchmark_model(on_meta).train()
         batch = torch.zeros(images, 3, *cfg.INPUT.IMAGE_SIZE)
     batch = batch.contiguous(memory_format=model.memory_format)

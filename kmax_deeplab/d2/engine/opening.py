@@ -26,6 +26,7 @@ from kmax_deeplab.d2.data.classes import first_classes, prepare_datasets, prepar
 from kmax_deeplab.d2.ranks.group import from_main, load_once
 from kmax_deeplab.data.format.categories import Categories
 from kmax_deeplab.modeling.compilation import missing_to_compile
+from kmax_deeplab.modeling.initial import Undrawn
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ def identity_of_config(cfg: CfgNode, categories: Categories | None = None) -> Id
     on_meta = cfg.clone()
     on_meta.defrost()
     on_meta.MODEL.DEVICE = "meta"
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         model = build(on_meta, categories)
     return identity_of(model, cfg.dump())
 

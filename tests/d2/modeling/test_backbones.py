@@ -10,6 +10,7 @@ from detectron2.modeling.backbone.resnet import BasicStem, ResNet
 
 from kmax_deeplab.d2.config.run import load_config
 from kmax_deeplab.d2.modeling import settings
+from kmax_deeplab.modeling.initial import Undrawn
 from kmax_deeplab.modeling.layers import make_norm
 from kmax_deeplab.modeling.recomputation import set_recompute
 
@@ -95,7 +96,7 @@ def test_an_unknown_feature_of_the_axial_resnet_is_refused():
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*/*/tf_*.yaml")), ids=lambda p: p.stem)
 def test_tensorflow_configs_order_features_by_true_stride(file):
     cfg = load_config(file, ["MODEL.DEVICE", "meta"])
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         shapes = build_backbone(cfg).output_shape()
     used = cfg.MODEL.KMAX_DEEPLAB.PIXEL_DEC.IN_FEATURES
     order = ["res5", "res4", "res3", "res2", "stem"][: len(used)]
@@ -104,7 +105,7 @@ def test_tensorflow_configs_order_features_by_true_stride(file):
 
 def test_the_axial_resnet_drops_paths_as_published():
     cfg = load_config(CONFIGS / "coco/panoptic_segmentation/tf_kmax_maxs.yaml")
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         backbone = build_backbone(cfg)
     rates = {name: [b.drop_path.drop_prob for b in getattr(backbone, name)] for name in STAGES}
     assert rates == {

@@ -12,7 +12,8 @@ from detectron2.structures import Instances
 from torch import nn
 
 from kmax_deeplab import add_kmax_deeplab_config
-from kmax_deeplab.checkpoint import KMaXCheckpointer
+from kmax_deeplab.checkpoint.loading import load_weights
+from kmax_deeplab.modeling.initial import Undrawn
 from kmax_deeplab.structures import HeadOutput, Prediction
 from tests.golden import released
 
@@ -30,11 +31,11 @@ def released_config(name: str, size: list[int], *options: str) -> CfgNode:
     return cfg
 
 
-def released_model(case: dict, tmp_path, *options: str) -> nn.Module:
-    model = build_model(released_config(case["config"], case["size"], *options))
-    path = tmp_path / "released.pth"
-    torch.save({"model": released.checkpoint(case["config"])}, path)
-    KMaXCheckpointer(model).load_complete(str(path))
+def released_model(case: dict, *options: str) -> nn.Module:
+    with Undrawn():
+        model = build_model(released_config(case["config"], case["size"], *options))
+    state = released.checkpoint(case["config"])
+    load_weights(model, state, origin=case["config"], complete=True)
     return model
 
 
@@ -49,8 +50,8 @@ def names(kind: str) -> list:
 
 
 @pytest.mark.parametrize("case", names("forward"))
-def test_the_network_computes_the_released_outputs(case, tmp_path):
-    model = released_model(case, tmp_path).eval()
+def test_the_network_computes_the_released_outputs(case):
+    model = released_model(case).eval()
     want = np.load(released.FOLDER / f"{case['name']}.npz")
     pixels = np.random.RandomState(7).randint(0, 256, (3, *case["size"])).astype(np.uint8)
     with torch.no_grad():
@@ -70,7 +71,8 @@ def test_postprocessing_gives_the_released_results(case, monkeypatch):
     on = ("MODEL.KMAX_DEEPLAB.TEST.SEMANTIC_ON", "True")
     on += ("MODEL.KMAX_DEEPLAB.TEST.INSTANCE_ON", "True")
     cfg = released_config(case["config"], case["size"], *on)
-    model = build_model(cfg).eval()
+    with Undrawn():
+        model = build_model(cfg).eval()
     queries = cfg.MODEL.KMAX_DEEPLAB.TRANS_DEC.NUM_OBJECT_QUERIES
     grid = tuple((side - 1) // case["stride"] + 1 for side in case["size"])
     classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
@@ -131,14 +133,14 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("case", names("train"))
-def test_losses_and_gradients_are_the_released_ones(case, tmp_path):
+def test_losses_and_gradients_are_the_released_ones(case):
     pixels = str(((case["size"][0] - 1) // 4 + 1) * ((case["size"][1] - 1) // 4 + 1))
     options = ["MODEL.KMAX_DEEPLAB.TRANS_DEC.DROP_PATH_PROB", "0.0"]
     options += ["MODEL.CONVNEXT.DROP_PATH_RATE", "0.0"]
     options += ["MODEL.KMAX_DEEPLAB.PIXEL_INSDIS_SAMPLE_K", pixels]
     if not case["config"].startswith("cityscapes"):
         options += ["MODEL.KMAX_DEEPLAB.AUX_SEMANTIC_SAMPLE_K", pixels]
-    model = released_model(case, tmp_path, *options).train()
+    model = released_model(case, *options).train()
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
