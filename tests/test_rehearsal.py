@@ -86,7 +86,7 @@ def test_a_dry_run_tells_data_model_memory_and_schedule_and_writes_nothing(
         "Least memory of a process on cpu with 2 images of 65 × 65: ",
         "Effective batch 2 = 1 processes × 2 images × 1 accumulated; learning rate 0.02",
         "151          50.00    0.0107",
-        "151 checkpoints of 0.06 GB",
+        "151 checkpoints of 0.02 GB",
     ):
         assert part in said, said
     assert not output.exists() and len(analysed) == 1
