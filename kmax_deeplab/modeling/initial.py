@@ -30,7 +30,10 @@ DRAWS = (
 
 
 class Undrawn(TorchFunctionMode):
-    """Leaves what is drawn as it lies in memory: `with Undrawn(): model = build_model(…)`."""
+    """Leaves what is drawn as it lies in memory: `with Undrawn(): model = build_model(…)`.
+
+    Such a model means nothing until every entry of it is filled: load into it what is complete.
+    """
 
     def __torch_function__(
         self,
